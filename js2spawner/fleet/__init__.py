@@ -1,0 +1,1 @@
+"""All instances of this hub: inventory, attempts, retries, the reaper, and what they cost in calls."""

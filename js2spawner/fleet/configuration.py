@@ -1,0 +1,232 @@
+"""The hub's settings for its fleet, and the one fleet of this hub process.
+
+`Js2Fleet` is configured like any other JupyterHub class (`c.Js2Fleet.hub_id = …`). It opens on first use: the table,
+the handshake's listener, the regions of the catalog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from traitlets import Dict, Float, Integer, List, Unicode, default
+from traitlets.config import SingletonConfigurable
+
+from js2spawner.catalog import Catalog, Region
+from js2spawner.cloud.cloud import Cloud
+from js2spawner.cloud.settings import CloudSettings
+from js2spawner.fleet.book import FleetBook
+from js2spawner.fleet.fleet import Fleet, FleetSettings
+from js2spawner.fleet.inventory import Pace
+from js2spawner.fleet.regions import RegionDesk
+from js2spawner.fleet.store import Store
+from js2spawner.handshake.authority import Authority
+from js2spawner.handshake.messages import Lease, Report
+from js2spawner.handshake.server import HandshakeServer
+from js2spawner.handshake.userdata import user_data
+from js2spawner.instance import Deadlines, Owner
+
+if TYPE_CHECKING:
+    import logging
+
+
+class FleetNotReady(RuntimeError):
+    """The fleet could not be opened. The message says what is wrong and where."""
+
+
+class Js2Fleet(SingletonConfigurable):
+    """All instances of this hub: where they are made, where the hub is reached, how patient it is."""
+
+    hub_id = Unicode(
+        help="""UUID that marks everything this hub makes in a cloud.
+        Default: made at the first start and kept in `state_dir/hub-id`. Keep it: a hub with another id does not see the
+        instances of this one.""",
+    ).tag(config=True)
+    state_dir = Unicode(
+        "js2-state",
+        help="Directory (0700) of the hub id, the handshake's authority and the default table. Default: `js2-state`.",
+    ).tag(config=True)
+    database_url = Unicode(
+        help="""SQLAlchemy URL of the hub's own table. Default: SQLite in `state_dir/js2.sqlite`.
+        A PostgreSQL URL may be JupyterHub's own database: our tables begin with `js2_`.""",
+    ).tag(config=True)
+    clouds_yaml = Unicode(
+        help="""Path of clouds.yaml.
+        Default: empty, which is where openstacksdk looks by itself (OS_CLIENT_CONFIG_FILE, ~/.config/openstack).""",
+    ).tag(config=True)
+    catalog_file = Unicode(
+        "catalog.yaml",
+        help="Path of the catalog: images, flavors, regions, profiles. Default: `catalog.yaml`.",
+    ).tag(config=True)
+    idle_minutes = Float(
+        None,
+        allow_none=True,
+        help="Minutes without use after which a server ends, whatever its profile says. Default: as that says.",
+    ).tag(config=True)
+    handshake_bind_address = Unicode(
+        "127.0.0.1",
+        help="""Address the hub listens on for its instances: its private one.
+        Default: 127.0.0.1, which is right only for the embedded cloud.""",
+    ).tag(config=True)
+    handshake_port = Integer(8710, help="Port the hub listens on for its instances. Default: 8710.").tag(config=True)
+    handshake_connect_url = Unicode(
+        help="""URL at which instances reach that port, `https://ADDRESS:PORT`; the address goes into the certificate.
+        Default: the bind address and port.""",
+    ).tag(config=True)
+    hub_cidrs = List(
+        Unicode(),
+        help="""Where connections of the hub and its proxy come from, in CIDR form: only these reach a notebook.
+        Default: the address of `handshake_connect_url`. Add the proxy's if it runs on another machine.""",
+    ).tag(config=True)
+    list_interval_s = Float(
+        2.0,
+        help="Seconds between two lists of instances while any of them is starting or ending. Default: 2.",
+    ).tag(config=True)
+    quiet_list_interval_s = Float(
+        20.0,
+        help="Seconds between two lists of instances when all is quiet. Default: 20.",
+    ).tag(config=True)
+    orphan_grace_s = Float(
+        900.0,
+        help="Seconds an instance with our id but without any record is kept before it is deleted. Default: 900.",
+    ).tag(config=True)
+    calls_per_second = Float(
+        20.0,
+        help="Most calls a second this hub makes to one cloud. Default: 20. Lower it if the cloud answers 429.",
+    ).tag(config=True)
+    call_timeout_s = Float(
+        60.0,
+        help="Seconds after which a cloud call without an answer is given up. Default: 60.",
+    ).tag(config=True)
+    deadlines = Dict(
+        help="""Seconds each phase of a start may last, by name; those left out keep their default.
+        `look_up_s` 120 (a create that was never answered), `build_s` 600, `boot_s` 600, `assign_s` 120, `notebook_s`
+        300, `delete_again_s` 30; and how long is kept what nobody claims: `powered_off_s` 600, `unclaimed_starting_s`
+        600, `unclaimed_running_s` 3600. Default: empty.""",
+    ).tag(config=True)
+
+    @default("hub_id")
+    def _hub_id(self) -> str:
+        path = Path(self.state_dir) / "hub-id"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.write_text(f"{uuid.uuid4()}\n")
+        return path.read_text().strip()
+
+    @default("database_url")
+    def _database_url(self) -> str:
+        return f"sqlite:///{Path(self.state_dir).resolve() / 'js2.sqlite'}"
+
+    @default("handshake_connect_url")
+    def _handshake_connect_url(self) -> str:
+        return f"https://{self.handshake_bind_address}:{self.handshake_port}"
+
+    @default("hub_cidrs")
+    def _hub_cidrs(self) -> list[str]:
+        return [f"{urlsplit(self.handshake_connect_url).hostname}/32"]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._opening: asyncio.Task[Fleet] | None = None
+        self._server: HandshakeServer | None = None
+        self._catalog: Catalog | None = None
+        self.book: FleetBook | None = None
+        # Who hears of a running instance's reports: the spawners of this process, by owner.
+        self.listeners: dict[Owner, Callable[[Report], None]] = {}
+        self.leases: dict[Owner, Callable[[], Lease | None]] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog, read once. Raises CatalogError with file and line."""
+        if self._catalog is None:
+            self._catalog = Catalog.load(self.catalog_file, idle_minutes=self.idle_minutes)
+        return self._catalog
+
+    @property
+    def fleet(self) -> Fleet | None:
+        """The fleet if it is open."""
+        opening = self._opening
+        if opening is None or not opening.done() or opening.cancelled() or opening.exception() is not None:
+            return None
+        return opening.result()
+
+    async def ready(self) -> Fleet:
+        """The open fleet. All callers share one opening; one that failed is tried again by the next caller."""
+        if self._opening is None or (self._opening.done() and self.fleet is None):
+            self._opening = asyncio.ensure_future(self._open())
+        try:
+            return await asyncio.shield(self._opening)
+        except OSError as error:
+            where = f"{self.handshake_bind_address}:{self.handshake_port}"
+            raise FleetNotReady(f"the handshake cannot listen on {where}: {error.strerror or error}") from error
+
+    async def close(self) -> None:
+        """Let go of sockets and files; nothing is deleted in any cloud."""
+        if self.fleet is not None:
+            await self.fleet.stop()
+        if self._server is not None:
+            await self._server.stop()
+
+    async def _open(self) -> Fleet:
+        catalog = self.catalog
+        authority = await asyncio.to_thread(
+            Authority.open,
+            Path(self.state_dir) / "handshake",
+            str(urlsplit(self.handshake_connect_url).hostname),
+        )
+        log: logging.Logger | logging.LoggerAdapter[logging.Logger] = self.log
+        fleet = Fleet(
+            FleetSettings(self.hub_id, Pace(self.list_interval_s, self.quiet_list_interval_s), self.orphan_grace_s),
+            Store(self.database_url, self.hub_id),
+            self._desks(catalog),
+            user_data=lambda attempt_id, ticket: user_data(
+                hub_url=self.handshake_connect_url,
+                authority_pem=authority.ca_pem,
+                attempt_id=attempt_id,
+                ticket=ticket,
+            ),
+            log=log,
+        )
+        self.book = FleetBook(fleet, self._heard, self._lease)
+        self._server = HandshakeServer(
+            self.book, bind_address=self.handshake_bind_address, port=self.handshake_port, authority=authority
+        )
+        await fleet.start()
+        await self._server.start()
+        return fleet
+
+    def plan_deadlines(self) -> Deadlines:
+        """The deadlines every new plan carries."""
+        return Deadlines(**self.deadlines)
+
+    def cloud_of(self, region: Region) -> Cloud:
+        """The client of one region of the catalog."""
+        settings = CloudSettings(calls_per_second=self.calls_per_second, call_timeout_s=self.call_timeout_s)
+        return Cloud(region.cloud, region=region.region, config_file=self.clouds_yaml or None, settings=settings)
+
+    def _desks(self, catalog: Catalog) -> dict[str, RegionDesk]:
+        return {
+            region.name: RegionDesk(
+                region,
+                self.cloud_of(region),
+                catalog,
+                hub_id=self.hub_id,
+                hub_cidrs=tuple(self.hub_cidrs),
+                clock=time.time,
+                log=self.log,
+            )
+            for region in catalog.regions
+        }
+
+    def _heard(self, owner: Owner, report: Report) -> None:
+        if listener := self.listeners.get(owner):
+            listener(report)
+
+    def _lease(self, owner: Owner) -> Lease | None:
+        lease = self.leases.get(owner)
+        return lease() if lease else None

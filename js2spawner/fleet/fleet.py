@@ -1,0 +1,381 @@
+"""All instances of this hub: stores records, carries out effects, feeds what came of them back into `instance.decide`.
+
+One fleet per hub process, on the hub's event loop. It holds nothing it cannot read back: records come from the hub's
+table, sightings from the cloud and the handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+
+from js2spawner.decide import begin, decide, recover
+from js2spawner.failures import Failure, failure
+from js2spawner.fleet import metrics, names
+from js2spawner.fleet.effects import Hands
+from js2spawner.fleet.inventory import Inventory, Pace, Picture
+from js2spawner.fleet.journal import Journal
+from js2spawner.fleet.reaper import Reaper
+from js2spawner.fleet.records_json import STATE_NAMES, state_name
+from js2spawner.fleet.regions import RegionDesk
+from js2spawner.fleet.store import Store, StoreFailed
+from js2spawner.fleet.typical import History
+from js2spawner.handshake import tickets
+from js2spawner.instance import (
+    Claimed,
+    Confirm,
+    Create,
+    Delete,
+    Effect,
+    Ended,
+    Ending,
+    EndWanted,
+    Instant,
+    Listed,
+    Owner,
+    Plan,
+    Planned,
+    Record,
+    Refused,
+    Running,
+    Sighting,
+    Step,
+    Tick,
+    Unclaimed,
+)
+
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+# Attempts that ended in this process are remembered, so that a late instance of theirs is known for what it is.
+_REMEMBER_ENDED = 5000
+# Failures that the instance's own console may explain, how much of it is kept, and for how many instances.
+_TELLING = frozenset(
+    {"boot-silent", "quarantined", "assign-slow", "account", "gpu", "notebook", "notebook-slow", "no-route"}
+)
+_CONSOLE_LINES = 80
+_REMEMBER_CONSOLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Who this hub is and how it paces itself; times in seconds."""
+
+    hub_id: str
+    pace: Pace
+    orphan_grace_s: float = 900.0
+
+
+class Fleet:
+    """The shell around `instance.decide`."""
+
+    def __init__(
+        self,
+        settings: FleetSettings,
+        store: Store,
+        desks: Mapping[str, RegionDesk],
+        *,
+        user_data: Callable[[str, str], str],
+        log: Log,
+        clock: Callable[[], Instant] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.desks = desks
+        self.history = History()
+        self.clock = clock
+        self._store = store
+        self._log = log
+        self._records: dict[str, Record] = {}
+        self._ended: OrderedDict[str, Record] = OrderedDict()
+        self._consoles: OrderedDict[str, str] = OrderedDict()
+        self._tickets: dict[str, str] = {}
+        self._journals: dict[Owner, Journal] = {}
+        self._changed: dict[str, asyncio.Event] = {}
+        self._busy: set[tuple[str, Effect]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reapers = {name: Reaper(settings.hub_id, settings.orphan_grace_s) for name in desks}
+        self._hands = {name: Hands(desk.cloud, settings.hub_id, user_data, log) for name, desk in desks.items()}
+        self.inventories = {name: self._inventory(name, desk) for name, desk in desks.items()}
+
+    # ---- life of the fleet ------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load what was meant, then keep looking at what is."""
+        records, timings = await self._store.open()
+        self.history.learn(timings)
+        now = self.clock()
+        for record in records:
+            self._records[record.attempt_id] = recover(record, now)
+        if records:
+            self._log.info("%d attempts found again: %s", len(records), dict(Counter(map(state_name, records))))
+        for inventory in self.inventories.values():
+            self._spawn(inventory.run(), f"inventory of {inventory.region}")
+
+    async def stop(self) -> None:
+        """Let go. Nothing is deleted: instances outlive the hub's process."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
+        for desk in self.desks.values():
+            await desk.cloud.close()
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def get(self, attempt_id: str) -> Record | None:
+        """An attempt that is not over, or one that ended in this process's life."""
+        return self._records.get(attempt_id) or self._ended.get(attempt_id)
+
+    def live(self) -> list[Record]:
+        """All attempts that may have something in the cloud."""
+        return list(self._records.values())
+
+    def current(self, owner: Owner) -> Record | None:
+        """The owner's newest attempt whose end is not decided."""
+        mine = [r for r in self._records.values() if r.owner == owner and not r.over]
+        return max(mine, key=lambda record: record.begun_at, default=None)
+
+    def journal(self, owner: Owner) -> Journal:
+        """The story of the owner's current or latest start."""
+        if owner not in self._journals:
+            self._journals[owner] = Journal(self.history, self.clock)
+        return self._journals[owner]
+
+    def journal_of_start(self, owner: Owner) -> Journal:
+        """The journal of a start that begins now: what an earlier one told is over, who waits for this one goes on."""
+        if owner in self._journals and self._journals[owner].closed:
+            del self._journals[owner]
+        return self.journal(owner)
+
+    async def find(self, attempt_id: str) -> Record | None:
+        """What the table says of an attempt, over or not."""
+        return await self._store.find(attempt_id)
+
+    def forget_journal(self, owner: Owner) -> None:
+        """The server is gone; the next start tells its own story."""
+        if owner in self._journals:
+            self._journals.pop(owner).close()
+
+    def console(self, attempt_id: str) -> str:
+        """The end of the console log of an instance that failed to come up; empty for any other."""
+        return self._consoles.get(attempt_id, "")
+
+    async def changed(self, attempt_id: str, timeout_s: float | None) -> None:
+        """Wait until anything about the attempt changes, at most `timeout_s`; returning early is harmless."""
+        event = self._changed.setdefault(attempt_id, asyncio.Event())
+        try:
+            await asyncio.wait_for(event.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    # ---- changing ---------------------------------------------------------------------------------------------------
+
+    def launch(self, owner: Owner, plan: Plan, number: int) -> Record:
+        """Begin an attempt: it is recorded, then created."""
+        now = self.clock()
+        attempt_id, ticket = secrets.token_hex(8), tickets.mint()
+        record = Record(
+            attempt_id=attempt_id,
+            owner=owner,
+            plan=plan,
+            number=number,
+            begun_at=now,
+            expires_at=now + plan.longest_s,
+            ticket_hash=tickets.hashed(ticket),
+            state=Planned(now),
+        )
+        self._tickets[attempt_id] = ticket
+        self._take(None, begin(record))
+        return record
+
+    def feed(self, attempt_id: str, sighting: Sighting) -> Record | None:
+        """Take in one sighting; None when no such attempt is known."""
+        before = self._records.get(attempt_id)
+        if before is None:
+            ended = self._ended.get(attempt_id)
+            if ended is not None:
+                self._carry_out(ended, decide(ended, sighting, self.clock()).effects)
+            return ended
+        return self._take(before, decide(before, sighting, self.clock()))
+
+    def amend(self, attempt_id: str, change: Callable[[Record], Record]) -> Record | None:
+        """Change what is meant (token, expiry) without a change of state."""
+        before = self._records.get(attempt_id)
+        return None if before is None else self._take(before, Step(change(before)))
+
+    def adopt(self, record: Record) -> Record:
+        """Take up a record that another place kept (JupyterHub's own state) and our table lost."""
+        return self._take(None, Step(record))
+
+    async def end(self, attempt_id: str, because: Failure) -> None:
+        """Decide the end. Returns when it is durable: from then on it happens, whatever becomes of this process."""
+        self.feed(attempt_id, EndWanted(because))
+        await self._store.saved()
+
+    async def saved(self) -> None:
+        """Wait until all changes until now are durable."""
+        await self._store.saved()
+
+    def claim(self, attempt_id: str) -> Record | None:
+        """A spawner vouches for the attempt."""
+        record = self._records.get(attempt_id)
+        return record if record is None or record.unclaimed_since is None else self.feed(attempt_id, Claimed())
+
+    def let_go(self, attempt_id: str) -> Record | None:
+        """No spawner vouches for it any longer, and nobody wants its end either: kept for a while."""
+        return self.feed(attempt_id, Unclaimed())
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _take(self, before: Record | None, step: Step) -> Record:
+        record = step.record
+        if record != before:
+            if before is not None and type(before.state) is not type(record.state):
+                self._log.info(
+                    "%s: attempt %s: %s → %s", record.owner, record.attempt_id, state_name(before), state_name(record)
+                )
+            self._remember(record)
+            self._store.put(record)
+            if record.moving and (before is None or not before.moving):
+                self._hurry(record.plan.region)
+            self._tell(before, record)
+            if event := self._changed.pop(record.attempt_id, None):
+                event.set()
+        self._carry_out(record, step.effects)
+        return record
+
+    def _remember(self, record: Record) -> None:
+        if not isinstance(record.state, Ended):
+            self._records[record.attempt_id] = record
+            return
+        self._records.pop(record.attempt_id, None)
+        self._tickets.pop(record.attempt_id, None)
+        metrics.ATTEMPT_ENDS.labels(reason=record.state.because.name).inc()
+        self._ended[record.attempt_id] = replace(record, api_token="")
+        while len(self._ended) > _REMEMBER_ENDED:
+            self._ended.popitem(last=False)
+
+    def _tell(self, before: Record | None, record: Record) -> None:
+        journal = self._journals.get(record.owner)
+        if journal is None or before is None or before.state == record.state:
+            return
+        journal.note(record)
+        if isinstance(record.state, Running) and not isinstance(before.state, Running):
+            learned = journal.timings(record)
+            self.history.learn(learned)
+            self._store.put_timings(learned)
+            for timing in learned:
+                metrics.STAGE_SECONDS.labels(stage=timing.stage).observe(timing.seconds)
+
+    def _carry_out(self, record: Record, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            key = (record.attempt_id, effect)
+            if key not in self._busy:
+                self._busy.add(key)
+                self._spawn(self._perform(record, effect), f"{type(effect).__name__} of {record.attempt_id}")
+
+    async def _perform(self, record: Record, effect: Effect) -> None:
+        attempt_id, hands = record.attempt_id, self._hands[record.plan.region]
+        sighting: Sighting | None
+        try:
+            # Whatever is asked of a cloud was written down before: a crash from here on is found again.
+            await self._store.saved()
+            match effect:
+                case Create():
+                    sighting = await hands.create(
+                        record, self._tickets.pop(attempt_id), lambda: self._still_wanted(attempt_id)
+                    )
+                case Delete(server_id):
+                    await self._keep_console(record, server_id)
+                    sighting = await hands.delete(server_id)
+                case Confirm(server_id):
+                    sighting = await hands.confirm(server_id, self.clock)
+        except StoreFailed as error:
+            self._log.error("%s: attempt %s: %s", record.owner, attempt_id, error)
+            sighting = Refused(failure("hub", str(error))) if isinstance(effect, Create) else None
+        finally:
+            self._busy.discard((attempt_id, effect))
+        if sighting is not None:
+            self.feed(attempt_id, sighting)
+
+    async def _keep_console(self, record: Record, server_id: str) -> None:
+        """What a failed instance said last is gone once it is deleted, and it is all an operator has to go by."""
+        state = record.state
+        if not isinstance(state, Ending) or state.because.name not in _TELLING or record.attempt_id in self._consoles:
+            return
+        self._consoles[record.attempt_id] = await self.desks[record.plan.region].console(server_id, _CONSOLE_LINES)
+        while len(self._consoles) > _REMEMBER_CONSOLES:
+            self._consoles.popitem(last=False)
+
+    def _still_wanted(self, attempt_id: str) -> bool:
+        record = self._records.get(attempt_id)
+        return record is not None and not record.over
+
+    def _inventory(self, name: str, desk: RegionDesk) -> Inventory:
+        tag = names.hub_tag(self.settings.hub_id)
+        return Inventory(
+            name,
+            lambda: desk.cloud.compute.list_servers(tag=tag),
+            attempt_key=names.ATTEMPT_KEY,
+            pace=self.settings.pace,
+            moving=lambda: any(r.moving for r in self._records.values() if r.plan.region == name),
+            watched=lambda: {r.server_id for r in self._records.values() if r.plan.region == name and r.server_id},
+            on_round=lambda picture: self._look(name, picture),
+            clock=self.clock,
+            log=self._log,
+        )
+
+    def _look(self, region: str, picture: Picture | None) -> None:
+        """Resolve everybody who waits from one picture; without one, only the time has passed."""
+        for record in [r for r in self._records.values() if r.plan.region == region]:
+            if picture is None:
+                self.feed(record.attempt_id, Tick())
+                continue
+            server = picture.find(record.attempt_id, record.server_id)
+            absences = picture.absences.get(record.server_id, 0)
+            self.feed(record.attempt_id, Listed(server, picture.as_of, absences))
+        if picture is not None:
+            self._reap(region, picture)
+        self._count(region)
+
+    def _reap(self, region: str, picture: Picture) -> None:
+        known = {r.server_id for r in self._records.values()} | {
+            server.id for attempt, server in picture.by_attempt.items() if self._awaits(attempt)
+        }
+        for server in self._reapers[region].due(picture, known, self._ended):
+            self._log.warning("instance %s (%s) belongs to no attempt any more: deleting it", server.id, server.name)
+            metrics.ORPHANS.labels(region=region).inc()
+            self._spawn(self._delete_orphan(region, server.id), f"delete of {server.id}")
+
+    def _awaits(self, attempt_id: str) -> bool:
+        record = self._records.get(attempt_id)
+        return record is not None and not record.server_id
+
+    async def _delete_orphan(self, region: str, server_id: str) -> None:
+        await self._hands[region].delete(server_id)
+
+    def _count(self, region: str) -> None:
+        states = Counter(state_name(r) for r in self._records.values() if r.plan.region == region)
+        for state in STATE_NAMES:
+            metrics.INSTANCES.labels(region=region, state=state).set(states[state])
+        age = self.inventories[region].age_s()
+        if age is not None:
+            metrics.INVENTORY_AGE.labels(region=region).set(age)
+
+    def _hurry(self, region: str) -> None:
+        if region in self.inventories:
+            self.inventories[region].hurry()
+
+    def _spawn(self, work: Coroutine[object, object, None], what: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=what)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._log.error("%s failed: %s", task.get_name(), error, exc_info=error)

@@ -1,0 +1,169 @@
+"""The story of one start as its progress page tells it: stages begun and done, retries, all with time stamps.
+
+One journal per server. It replays from its beginning for every reader (each browser tab, each reconnect) and lets
+them all follow. Its events are what `Spawner.progress` yields; the key `js2` holds the part our page reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from js2spawner.failures import Failure
+from js2spawner.fleet.store import Timing
+from js2spawner.fleet.typical import TOTAL, History
+from js2spawner.instance import Assigned, Booting, Building, Greeted, Planned, Record, Running, Unsure
+
+Event = dict[str, object]
+
+TITLES = {
+    "create": "Creating the instance",
+    "boot": "Starting its system",
+    "assign": "Handing it over to you",
+    "gpu": "Checking the GPU",
+    "notebook": "Starting JupyterLab",
+}
+_DONE = {
+    "create": "The instance is running.",
+    "boot": "The system is up and has proved who it is.",
+    "assign": "Your account is ready.",
+    "gpu": "The GPU answers.",
+    "notebook": "JupyterLab answers.",
+}
+# Where the bar stands when a stage begins: for screen readers and the stock page; ours shows the stages themselves.
+_PERCENT = {"create": 5, "boot": 30, "assign": 60, "gpu": 70, "notebook": 75}
+_MOST_EVENTS = 500
+
+
+def stage_of(record: Record) -> str | None:
+    """Which stage of the page a record is in; None when it is ready or over."""
+    match record.state:
+        case Planned() | Unsure() | Building():
+            return "create"
+        case Booting():
+            return "boot"
+        case Greeted() | Assigned(stage="account"):
+            return "assign"
+        case Assigned(stage="gpu"):
+            return "gpu"
+        case Assigned():
+            return "notebook"
+    return None
+
+
+def stages_of(record: Record) -> list[str]:
+    """The stages this start goes through, in order."""
+    return [stage for stage in TITLES if stage != "gpu" or record.plan.gpu]
+
+
+class Journal:
+    """Events of the latest start of one server, over all its attempts."""
+
+    def __init__(self, history: History, clock: Callable[[], float]) -> None:
+        self._history = history
+        self._clock = clock
+        self._events: list[Event] = []
+        self._more = asyncio.Event()
+        self._closed = False
+        self._stage: str | None = None
+        self._stage_since = 0.0
+        self._attempt_since = 0.0
+        self._seconds: list[tuple[str, float]] = []
+
+    def plan(self, record: Record) -> None:
+        """A new attempt begins (or one that was found running is taken up)."""
+        now = self._clock()
+        self._stage, self._seconds, self._attempt_since = None, [], now
+        stages = []
+        for name in stages_of(record):
+            typical = self._history.typical(record.plan.image, record.plan.flavor, name)
+            shown = {"p50_s": round(typical.p50_s, 1), "p90_s": round(typical.p90_s, 1)} if typical else None
+            stages.append({"name": name, "title": TITLES[name], "typical": shown})
+        self._add(
+            2,
+            f"Starting {record.plan.image_title} on {record.plan.flavor}.",
+            {
+                "kind": "plan",
+                "attempt": record.number,
+                "image": record.plan.image_title,
+                "flavor": record.plan.flavor,
+                "started_at": _iso(now),
+                "stages": stages,
+            },
+        )
+        self.note(record)
+
+    def note(self, record: Record) -> None:
+        """Take in the attempt's newest record: close the stage that is over, open the one that began."""
+        stage = stage_of(record)
+        if stage == self._stage or self._closed:
+            return
+        now = self._clock()
+        order = stages_of(record)
+        if self._stage is not None and not record.over:
+            self._seconds.append((self._stage, now - self._stage_since))
+            self._add(None, _DONE[self._stage], self._mark(self._stage, "done", now))
+        elif self._stage is None and stage is not None:
+            for passed in order[: order.index(stage)]:
+                self._add(None, _DONE[passed], self._mark(passed, "done", now))
+        elif self._stage is not None:
+            self._add(None, "This did not work.", self._mark(self._stage, "failed", now))
+        self._stage, self._stage_since = stage, now
+        if stage is not None:
+            self._add(_PERCENT[stage], TITLES[stage] + "…", self._mark(stage, "begun", now))
+
+    def retry(self, attempt: int, why: Failure) -> None:
+        """The attempt before this one failed; the page says truthfully why."""
+        now = _iso(self._clock())
+        text = f"{why.sentence} Trying once more."
+        self._add(2, text, {"kind": "retry", "attempt": attempt, "why": why.sentence, "at": now})
+
+    def say(self, text: str) -> None:
+        """A sentence beside the stages."""
+        self._add(None, text, {"kind": "note", "text": text, "at": _iso(self._clock())})
+
+    def timings(self, record: Record) -> list[Timing]:
+        """What this start taught; only a start that ran through all stages here teaches."""
+        if not isinstance(record.state, Running) or [name for name, _ in self._seconds] != stages_of(record):
+            return []
+        now = self._clock()
+        rows = [*self._seconds, (TOTAL, now - self._attempt_since)]
+        return [Timing(record.plan.image, record.plan.flavor, name, seconds, now) for name, seconds in rows]
+
+    def close(self) -> None:
+        """The start is over, one way or the other: readers come to their end."""
+        self._closed = True
+        self._more.set()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def follow(self) -> AsyncIterator[Event]:
+        """All events from the first on, then each as it comes, until the start is over."""
+        read = 0
+        while True:
+            while read < len(self._events):
+                yield self._events[read]
+                read += 1
+            if self._closed:
+                return
+            self._more.clear()
+            await self._more.wait()
+
+    def _mark(self, stage: str, state: str, now: float) -> Event:
+        return {"kind": "stage", "stage": stage, "state": state, "at": _iso(now)}
+
+    def _add(self, progress: int | None, message: str, js2: Event) -> None:
+        if len(self._events) >= _MOST_EVENTS:
+            return
+        event: Event = {"message": message, "js2": js2}
+        if progress is not None:
+            event["progress"] = progress
+        self._events.append(event)
+        self._more.set()
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,38 @@
+"""Finds instances of this hub that no record speaks for, and lets them be deleted only after seeing them twice.
+
+It looks only at servers that carry both our tag (the list is filtered by it) and our hub id in their metadata:
+everybody on an allocation can act on every machine in it, so what does not carry our id is not ours to touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+from js2spawner.cloud.records import Server
+from js2spawner.fleet.inventory import Picture
+from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY
+
+
+@dataclass(slots=True)
+class Reaper:
+    """`grace_s`: how long an instance without any record is kept, for an operator whose database came back late."""
+
+    hub_id: str
+    grace_s: float
+    _first_seen: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def due(self, picture: Picture, known: Container[str], over: Container[str]) -> list[Server]:
+        """Servers to delete now. `known`: server ids of live records; `over`: ids of attempts that have ended."""
+        seen: dict[str, tuple[float, int]] = {}
+        due: list[Server] = []
+        for server in picture.servers.values():
+            if server.id in known or server.metadata.get(HUB_KEY) != self.hub_id:
+                continue
+            since, times = self._first_seen.get(server.id, (picture.as_of, 0))
+            seen[server.id] = (since, times + 1)
+            grace = 0.0 if server.metadata.get(ATTEMPT_KEY) in over else self.grace_s
+            if times >= 1 and picture.as_of - since >= grace and server.task_state != "deleting":
+                due.append(server)
+        self._first_seen = seen
+        return due

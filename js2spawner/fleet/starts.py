@@ -1,0 +1,133 @@
+"""One start: attempts, one after another, until a notebook answers or there is nothing left to try."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from js2spawner.failures import Failure, failure
+from js2spawner.fleet import metrics
+from js2spawner.fleet.fleet import Fleet
+from js2spawner.fleet.journal import Journal
+from js2spawner.fleet.regions import RegionDesk
+from js2spawner.instance import Booting, Building, Ended, Ending, Owner, Plan, Planned, Record, Running, Unsure
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt of a start that failed, for the failure page."""
+
+    number: int
+    attempt_id: str
+    why: Failure
+
+
+class StartFailed(Exception):
+    """Nothing is left to try. `tried` tells every attempt, the last one's failure is the start's."""
+
+    def __init__(self, why: Failure, tried: tuple[Tried, ...]) -> None:
+        super().__init__(why.sentence)
+        self.why = why
+        self.tried = tried
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a start asks for, and how many attempts it may take."""
+
+    owner: Owner
+    plan: Plan
+    attempts: int
+
+
+class Start:
+    """Brings one server up. `hand_over(record)` is called once the guest waits for its assignment."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        desk: RegionDesk,
+        request: Request,
+        *,
+        hand_over: Callable[[Record], None],
+        reachable: Callable[[Record], Awaitable[bool]],
+    ) -> None:
+        self._fleet = fleet
+        self._desk = desk
+        self._request = request
+        self._hand_over = hand_over
+        self._reachable = reachable
+        self._tried: list[Tried] = []
+        self.attempt_id = ""
+
+    async def run(self, journal: Journal) -> Record:
+        """The record of a running instance whose notebook the hub has reached. Raises StartFailed."""
+        record = await self._take_up()
+        while True:
+            fresh = not isinstance(record.state, Running)
+            journal.plan(record)
+            record = await self._see_through(record)
+            if isinstance(record.state, Ending | Ended):
+                record = self._next(record.state.because, record, journal)
+            elif await self._reachable(record):
+                metrics.STARTS.labels(record.plan.image, record.plan.flavor, "ready").inc()
+                return record
+            elif fresh:
+                why = failure("no-route")
+                await self._fleet.end(record.attempt_id, why)
+                self._keep(record, why)
+                record = self._next(why, record, journal)
+            else:
+                # It ran before and may hold somebody's work: what cannot be reached is set aside, never deleted.
+                self._fleet.let_go(record.attempt_id)
+                journal.say("Your earlier instance cannot be reached. It is kept for a while; here is a new one.")
+                record = self._launch(1)
+
+    async def _take_up(self) -> Record:
+        """An instance of the same choice that an earlier hub process left behind, else a new attempt."""
+        found = self._fleet.current(self._request.owner)
+        if found is not None:
+            wanted = self._request.plan
+            if (found.plan.region, found.plan.image, found.plan.flavor) == (wanted.region, wanted.image, wanted.flavor):
+                self.attempt_id = found.attempt_id
+                return self._fleet.claim(found.attempt_id) or found
+            await self._fleet.end(found.attempt_id, failure("replaced"))
+        return self._launch(1)
+
+    def _launch(self, number: int) -> Record:
+        record = self._fleet.launch(self._request.owner, self._request.plan, number)
+        self.attempt_id = record.attempt_id
+        return record
+
+    async def _see_through(self, record: Record) -> Record:
+        """Wait until the attempt runs or its end is decided. All deadlines are `instance.decide`'s."""
+        offered = False
+        while True:
+            match record.state:
+                case Running():
+                    self._desk.had_room(record.plan.flavor)
+                    return record
+                case Ending(because=why) | Ended(because=why):
+                    self._keep(record, why)
+                    return record
+                case Planned() | Unsure() | Building() | Booting():
+                    pass
+                case _ if not offered:
+                    offered = True
+                    self._hand_over(record)
+            await self._fleet.changed(record.attempt_id, None)
+            record = self._fleet.get(record.attempt_id) or record
+
+    def _keep(self, record: Record, why: Failure) -> None:
+        if why.name == "capacity":
+            self._desk.no_room(record.plan.flavor)
+        self._tried.append(Tried(len(self._tried) + 1, record.attempt_id, why))
+
+    def _next(self, why: Failure, record: Record, journal: Journal) -> Record:
+        """The next attempt, or StartFailed when another would not help."""
+        if why.policy == "give-up" or len(self._tried) >= self._request.attempts:
+            metrics.STARTS.labels(record.plan.image, record.plan.flavor, why.name).inc()
+            raise StartFailed(why, tuple(self._tried))
+        number = len(self._tried) + 1
+        journal.retry(number, why)
+        return self._launch(number)

@@ -1,0 +1,127 @@
+"""A cloud in memory for tests of the fleet: it does what it is told and counts what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+from js2spawner.cloud.errors import CloudError, Gone
+from js2spawner.cloud.records import NewServer, Server
+from js2spawner.fleet.fleet import Fleet, FleetSettings
+from js2spawner.fleet.inventory import Pace
+from js2spawner.fleet.regions import RegionDesk
+from js2spawner.fleet.store import Store
+from js2spawner.instance import Record
+from tests.unit.lives import ADDRESS, server
+
+HUB_ID = "hub"
+
+
+class Compute:
+    """Servers become ACTIVE when the test says so; faults are raised once, in order, by operation."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, Server] = {}
+        self.created: list[NewServer] = []
+        self.deleted: list[str] = []
+        self.faults: dict[str, list[CloudError]] = {}
+        self.works_all_the_same = False
+
+    def _maybe_fail(self, operation: str) -> None:
+        if self.faults.get(operation):
+            raise self.faults[operation].pop(0)
+
+    async def create_server(self, new: NewServer) -> str:
+        self.created.append(new)
+        server_id = f"server-{len(self.created)}"
+        made = server("BUILD", id=server_id, name=new.name, metadata=dict(new.metadata), addresses=())
+        if not self.faults.get("create") or self.works_all_the_same:
+            self.servers[server_id] = made
+        self._maybe_fail("create")
+        return server_id
+
+    async def list_servers(self, *, tag: str) -> list[Server]:
+        del tag
+        self._maybe_fail("list")
+        return list(self.servers.values())
+
+    async def get_server(self, server_id: str) -> Server:
+        self._maybe_fail("get")
+        if server_id not in self.servers:
+            raise Gone("no such server")
+        return self.servers[server_id]
+
+    async def delete_server(self, server_id: str) -> None:
+        self._maybe_fail("delete")
+        self.deleted.append(server_id)
+        if self.servers.pop(server_id, None) is None:
+            raise Gone("no such server")
+
+    async def console_log(self, server_id: str, *, lines: int) -> str:
+        del lines
+        return f"the console of {server_id}"
+
+    def boot(self, server_id: str) -> None:
+        self.servers[server_id] = replace(self.servers[server_id], status="ACTIVE", addresses=(ADDRESS,))
+
+
+class Cloud(SimpleNamespace):
+    async def close(self) -> None:
+        return None
+
+
+@asynccontextmanager
+async def fleet_over(
+    compute: Compute, tmp_path: Path, *, orphan_grace_s: float = 900.0, clock: Callable[[], float] | None = None
+) -> AsyncIterator[Fleet]:
+    """A running fleet with one region, "IU", and rounds of 10 ms. It stops without deleting anything, as a hub does."""
+    log = logging.getLogger("test")
+    cloud = Cloud(compute=compute, images=SimpleNamespace(list=None), network=None)
+    compute.flavors = compute.limits = None  # type: ignore[attr-defined]
+    region = SimpleNamespace(name="IU")
+    clocked = {"clock": clock} if clock else {}
+    desk = RegionDesk(
+        region,
+        cloud,
+        None,
+        hub_id=HUB_ID,
+        hub_cidrs=(),
+        clock=clock or (lambda: 0.0),
+        log=log,  # type: ignore[arg-type]
+    )
+    fleet = Fleet(
+        FleetSettings(HUB_ID, Pace(0.01, 0.05), orphan_grace_s),
+        Store(f"sqlite:///{tmp_path / 'js2.sqlite'}", HUB_ID),
+        {"IU": desk},
+        user_data=lambda attempt_id, ticket: f"{attempt_id} {ticket}",
+        log=log,
+        **clocked,  # type: ignore[arg-type]
+    )
+    await fleet.start()
+    try:
+        yield fleet
+    finally:
+        await fleet.stop()
+
+
+async def until(fleet: Fleet, attempt_id: str, wanted: Callable[[Record], bool]) -> Record:
+    """The attempt's record once it is as wanted; fails after ten seconds."""
+    async with asyncio.timeout(10):
+        while True:
+            record = fleet.get(attempt_id)
+            assert record is not None
+            if wanted(record):
+                return record
+            await fleet.changed(attempt_id, 1.0)
+
+
+async def eventually(true: Callable[[], bool]) -> None:
+    """Wait until something holds; fails after ten seconds."""
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)
