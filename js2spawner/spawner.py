@@ -1,0 +1,426 @@
+"""JupyterHub's contract and nothing else: start, stop, poll, progress, state, options.
+
+What JupyterHub demands and punishes (read from its 6.1 sources) decides the shape of every method here: `poll` never
+raises and answers None while anything may exist; `stop` records the end before it returns; nothing of one start leaks
+into the next, since spawner objects are reused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from jupyterhub.spawner import Spawner, SpawnException
+from traitlets import Float, Integer, default
+
+from js2spawner import options
+from js2spawner.assignments import assignment_for
+from js2spawner.cloud.errors import CloudError
+from js2spawner.decide import recover
+from js2spawner.failures import Failure, failure, failure_of
+from js2spawner.fleet.configuration import FleetNotReady, Js2Fleet
+from js2spawner.fleet.fleet import Fleet
+from js2spawner.fleet.reach import answers_http
+from js2spawner.fleet.records_json import UnknownRecord, dump, load
+from js2spawner.fleet.regions import NOTEBOOK_PORT, NOTHING_KNOWN
+from js2spawner.fleet.starts import Request, Start, StartFailed, Tried
+from js2spawner.fleet.store import StoreFailed
+from js2spawner.handshake.messages import Health, Report
+from js2spawner.handshake.messages import Lease as LeaseNotice
+from js2spawner.instance import Ended, Owner, Plan, Record, Running
+from js2spawner.lease import Lease, Policy, lease
+
+# Activity that the guest reports is written at most this often: each write costs the hub a commit.
+_ACTIVITY_EVERY_S = 60.0
+# How soon after its HTTP timeout a restarted hub calls stop() on a server that does not answer.
+_STOP_FOLLOWS_S = 10.0
+# Between the latest end of a lease and the instant at which the fleet itself ends the instance.
+_HARD_END_SLACK_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LastFailure:
+    """Why the latest start failed, for the failure page; `console` is for admins."""
+
+    name: str
+    sentence: str
+    remedy: str
+    at: datetime
+    attempt_id: str
+    tried: tuple[Tried, ...]
+    console: str
+
+
+class Js2Spawner(Spawner):
+    """Gives every server of every user an OpenStack instance of its own."""
+
+    reach_timeout_s = Float(
+        30.0,
+        help="Seconds the hub tries to reach a notebook that its instance reports as listening. Default: 30.",
+    ).tag(config=True)
+    restart_patience_s = Float(
+        600.0,
+        help="""Seconds a restarted hub waits for an instance that exists but does not answer before it lets go of it
+        (the instance is kept). Default: 600.""",
+    ).tag(config=True)
+    form_patience_s = Float(
+        3.0,
+        help="Seconds the choice page waits for the cloud before it shows what was known before. Default: 3.",
+    ).tag(config=True)
+    home_uid = Integer(1000, help="User id of the account made on the instance; never 0. Default: 1000.", min=1).tag(
+        config=True
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._attempt_id = ""
+        self._kept_record = ""
+        self._failure: tuple[Failure, tuple[Tried, ...], float] | None = None
+        self._activity_written = 0.0
+        self._unanswered_until = 0.0
+        self.health: Health | None = None
+        super().__init__(**kwargs)
+
+    # ---- what this spawner stands for -------------------------------------------------------------------------------
+
+    @property
+    def hub_fleet(self) -> Js2Fleet:
+        """The hub's fleet and its settings; one per process."""
+        return Js2Fleet.instance(config=self.config, log=self.log)
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.user.name, self.name)
+
+    @property
+    def record(self) -> Record | None:
+        """The attempt this spawner stands for, as the open fleet knows it."""
+        fleet = self.hub_fleet.fleet
+        return fleet.get(self._attempt_id) if fleet and self._attempt_id else None
+
+    @property
+    def last_failure(self) -> LastFailure | None:
+        """Why the latest start failed; None after a good one."""
+        if self._failure is None:
+            return None
+        why, tried, at = self._failure
+        last = tried[-1].attempt_id if tried else ""
+        fleet = self.hub_fleet.fleet
+        console = fleet.console(last) if fleet and last else ""
+        return LastFailure(why.name, why.sentence, why.remedy, datetime.fromtimestamp(at, UTC), last, tried, console)
+
+    # ---- state ------------------------------------------------------------------------------------------------------
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self._attempt_id = str(state.get("attempt_id", ""))
+        self._kept_record = str(state.get("record", ""))
+        if self._kept_record:
+            with suppress(UnknownRecord):
+                self.api_token = load(self._kept_record).api_token
+
+    def get_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().get_state()
+        if self._attempt_id:
+            state["attempt_id"] = self._attempt_id
+            # The whole record: should the hub's own table be lost, JupyterHub's is enough to find the instance again.
+            state["record"] = dump(self.record) if self.record else self._kept_record
+        return state
+
+    def clear_state(self) -> None:
+        super().clear_state()
+        self._attempt_id = ""
+        self._kept_record = ""
+        self.health = None
+
+    # ---- options ----------------------------------------------------------------------------------------------------
+
+    @default("options_form")
+    def _options_form_default(self) -> Any:
+        return self._render_form
+
+    @default("options_from_form")
+    def _options_from_form_default(self) -> Any:
+        return options.from_form
+
+    def options_from_query(self, query_data: Mapping[str, list[str]]) -> dict[str, str]:
+        return options.from_query(query_data)
+
+    @default("apply_user_options")
+    def _apply_user_options_default(self) -> Any:
+        # Nothing to apply: start() reads the choice from `user_options`, so nothing of it can outlive the start.
+        return lambda _spawner, _options: None
+
+    def _who(self) -> options.Who:
+        return options.Who(self.user.name, frozenset(group.name for group in self.user.groups), bool(self.user.admin))
+
+    def _choice(self, raw: object) -> options.Choice:
+        try:
+            return options.check(raw, catalog=self.hub_fleet.catalog, who=self._who())
+        except options.OptionsError as error:
+            raise SpawnException(str(error), reason="options") from None
+
+    async def _render_form(self, _spawner: Spawner) -> str:
+        catalog = self.hub_fleet.catalog
+        offer = NOTHING_KNOWN
+        try:
+            fleet = await self.hub_fleet.ready()
+            desk = fleet.desks[catalog.home_region.name]
+            offer = await desk.offer(fleet.history.totals(), patience_s=self.form_patience_s)
+        except (FleetNotReady, StoreFailed) as error:
+            self.log.error("the choice page goes without the cloud's answers: %s", error)
+        shown = options.choices(catalog, self._who(), offer, self.user_options or {}, datetime.now(UTC))
+        template = self.user.settings["jinja2_env"].get_template("options_form.html")
+        return str(await template.render_async(**shown))
+
+    # ---- start ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> str:
+        """Bring an instance up and return its notebook's URL. Raises SpawnException with a reason for metrics."""
+        self._failure = None
+        self.will_resume = False
+        choice = self._choice(self.user_options)
+        try:
+            fleet = await self.hub_fleet.ready()
+            record = await self._bring_up(fleet, choice)
+        except StartFailed as failed:
+            raise await self._sorry(failed.why, failed.tried) from None
+        except CloudError as error:
+            raise await self._sorry(failure_of(error)) from None
+        except (FleetNotReady, StoreFailed) as error:
+            self.log.error("%s: %s", self._log_name, error)
+            raise await self._sorry(failure("hub", str(error))) from None
+        finally:
+            if self.hub_fleet.fleet is not None:
+                self.hub_fleet.fleet.journal(self.owner).close()
+        self._listen()
+        if record.api_token:
+            # Resumed from before a crash: the notebook still holds the token of that time, and JupyterHub takes it
+            # back.
+            self.api_token = record.api_token
+        return self._url(record)
+
+    async def _bring_up(self, fleet: Fleet, choice: options.Choice) -> Record:
+        desk = fleet.desks[choice.region.name]
+        journal = fleet.journal_of_start(self.owner)
+        ids = await desk.ids(choice)
+        plan = Plan(
+            region=choice.region.name,
+            image=choice.image.name,
+            image_id=ids.image_id,
+            image_title=choice.image.title,
+            flavor=choice.flavor.name,
+            flavor_id=ids.flavor_id,
+            network_id=ids.network_id,
+            security_groups=ids.security_groups,
+            gpu=choice.flavor.gpu is not None,
+            sudo=choice.profile.sudo,
+            config_drive=choice.region.config_drive,
+            longest_s=_longest_s(choice.profile.policy),
+            deadlines=self.hub_fleet.plan_deadlines(),
+        )
+        request = Request(self.owner, plan, attempts=1 + choice.profile.retries)
+        start = Start(fleet, desk, request, hand_over=self._hand_over, reachable=self._reachable)
+        try:
+            return await start.run(journal)
+        finally:
+            # Set whatever happens: a cancelled start is stopped by JupyterHub next, and stop must know of what.
+            self._attempt_id = start.attempt_id
+
+    def _hand_over(self, record: Record) -> None:
+        """Have the guest given what it needs to be this user's. Called once per attempt, when the guest is waiting."""
+        self._attempt_id = record.attempt_id
+        if record.api_token:
+            # An earlier hub process offered it with this token, and the guest may have taken it.
+            self.api_token = record.api_token
+        self.ip, self.port = record.address, NOTEBOOK_PORT
+        fleet, book = self.hub_fleet.fleet, self.hub_fleet.book
+        assert fleet is not None
+        assert book is not None
+        fleet.amend(record.attempt_id, lambda r: replace(r, api_token=self.api_token))
+        book.offer(record.attempt_id, assignment_for(self, record))
+
+    async def _reachable(self, record: Record) -> bool:
+        return await answers_http(self._url(record), timeout_s=self.reach_timeout_s, tls=self.internal_ssl)
+
+    def _url(self, record: Record) -> str:
+        scheme = "https" if self.internal_ssl else "http"
+        return f"{scheme}://{record.address}:{NOTEBOOK_PORT}"
+
+    async def _sorry(self, why: Failure, tried: tuple[Tried, ...] = ()) -> SpawnException:
+        at = time.time()
+        self._failure = (why, tried, at)
+        template = self.user.settings["jinja2_env"].get_template("failure.html")
+        html = await template.render_async(
+            name=why.name,
+            sentence=why.sentence,
+            remedy=why.remedy,
+            attempts=[{"number": t.number, "why": t.why.sentence} for t in tried],
+            at=datetime.fromtimestamp(at, UTC),
+        )
+        message = f"{why.sentence} {why.remedy}".strip()
+        detail = f"{why.name}: {why.detail or why.sentence}"
+        return SpawnException(message, reason=why.name, log_message=detail, message_html=html, status_code=503)
+
+    # ---- poll and stop ----------------------------------------------------------------------------------------------
+
+    async def poll(self) -> int | None:
+        """None while anything of this server may exist or its fate is unknown; never raises."""
+        try:
+            return await self._poll()
+        except Exception:
+            # JupyterHub takes a raising poll for "gone" and wipes the state: an unknown fate must read as None.
+            self.log.exception("%s: poll failed; taking the instance for alive", self._log_name)
+            return None
+
+    async def _poll(self) -> int | None:
+        if not self._attempt_id:
+            return 0
+        fleet = await self.hub_fleet.ready()
+        record = fleet.claim(self._attempt_id) or fleet.get(self._attempt_id) or await self._find_again(fleet)
+        if record is None:
+            return 1
+        if isinstance(record.state, Ended):
+            return 0 if record.state.because.name in ("stopped", "expired") else 1
+        self._listen()
+        return None
+
+    async def _find_again(self, fleet: Fleet) -> Record | None:
+        """An attempt that the running fleet does not know: over long ago, or lost with the hub's own table."""
+        stored = await fleet.find(self._attempt_id)
+        if stored is not None or not self._kept_record:
+            return stored
+        kept = load(self._kept_record)
+        self.log.warning("%s: taking attempt %s from JupyterHub's state", self._log_name, kept.attempt_id)
+        return fleet.adopt(replace(recover(kept, time.time()), unclaimed_since=None))
+
+    async def stop(self, now: bool = False) -> None:
+        """Promise the end: durable when this returns, carried out by the fleet whatever becomes of this process."""
+        del now
+        if not self._attempt_id:
+            return
+        try:
+            fleet = await self.hub_fleet.ready()
+            record = fleet.get(self._attempt_id)
+            running = record is not None and isinstance(record.state, Running)
+            if running and self._given_up_by_hub():
+                await self._let_go(fleet)
+                return
+            await fleet.end(self._attempt_id, failure("stopped" if running else "cancelled"))
+            fleet.forget_journal(self.owner)
+        except (FleetNotReady, StoreFailed) as error:
+            # JupyterHub forgets the server whatever we raise; the fleet ends what nobody claims.
+            self.log.error("%s: the end could not be recorded: %s", self._log_name, error)
+        finally:
+            self._unlisten()
+
+    def _given_up_by_hub(self) -> bool:
+        """Whether this stop is the hub's own, after a server that runs did not answer it: nobody asked for an end.
+
+        JupyterHub stops such a server from within its wait, after a start (`_waiting_for_response`) and after its own
+        restart, where all it lets us see is that it asked for the URL just before.
+        """
+        return bool(self._waiting_for_response) or time.monotonic() < self._unanswered_until
+
+    async def _let_go(self, fleet: Fleet) -> None:
+        """A network's trouble must not delete a user's work."""
+        self.log.warning("%s: does not answer; its instance is kept for the next start", self._log_name)
+        # Keeps the server's token, with which that start resumes the notebook.
+        self.will_resume = True
+        fleet.let_go(self._attempt_id)
+        await fleet.saved()
+
+    async def get_url(self) -> str:
+        """Where the server is. Asked by a restarted hub just before it shuts down what does not answer: so we wait."""
+        record = self.record
+        if record is None or not record.address:
+            return str(self.server.url)
+        patience = time.monotonic() + self.restart_patience_s
+        while time.monotonic() < patience and await self.poll() is None:
+            if await answers_http(self._url(record), timeout_s=5.0, tls=self.internal_ssl):
+                break
+            await asyncio.sleep(2.0)
+        else:
+            self._unanswered_until = time.monotonic() + self.http_timeout + _STOP_FOLLOWS_S
+        base = urlsplit(str(self.server.base_url)).path
+        return self._url(record) + base
+
+    # ---- progress and reports ---------------------------------------------------------------------------------------
+
+    async def progress(self) -> AsyncIterator[dict[str, object]]:
+        """The story of this start from its beginning; one reader per open tab."""
+        fleet = await self.hub_fleet.ready()
+        async for event in fleet.journal(self.owner).follow():
+            yield event
+
+    def _listen(self) -> None:
+        self.hub_fleet.listeners[self.owner] = self._take_report
+        self.hub_fleet.leases[self.owner] = self._lease_notice
+
+    def _unlisten(self) -> None:
+        self.hub_fleet.listeners.pop(self.owner, None)
+        self.hub_fleet.leases.pop(self.owner, None)
+
+    def _take_report(self, report: Report) -> None:
+        """What the guest says of itself, already checked and bounded by the handshake."""
+        self.health = report.health
+        now = time.time()
+        if report.activity.because == "none" or now - self._activity_written < _ACTIVITY_EVERY_S:
+            return
+        active_at = (datetime.now(UTC) - timedelta(seconds=report.activity.idle_s)).replace(tzinfo=None)
+        seen = self.orm_spawner.last_activity
+        if seen is None or active_at > seen:
+            self.orm_spawner.last_activity = self.user.last_activity = active_at
+            self.user.db.commit()
+            self._activity_written = now
+
+    # ---- lease ------------------------------------------------------------------------------------------------------
+
+    def lease(self) -> Lease | None:
+        """When this server ends by itself and why; None while it is not running."""
+        record = self.record
+        if record is None or not isinstance(record.state, Running):
+            return None
+        started = datetime.fromtimestamp(record.state.since, UTC)
+        active = self.orm_spawner.last_activity
+        return lease(
+            self.hub_fleet.catalog.policy_for(record.plan.image),
+            started=started,
+            last_activity=active.replace(tzinfo=UTC) if active else started,
+            extended_s=record.extended_s,
+            extensions_used=record.extensions,
+            now=datetime.now(UTC),
+        )
+
+    async def extend(self) -> Lease:
+        """Give the server more time. Raises ValueError with a sentence when it may have no more."""
+        current, record, fleet = self.lease(), self.record, self.hub_fleet.fleet
+        if current is None or record is None or fleet is None:
+            raise ValueError("This server is not running, so there is nothing to extend.")
+        if not current.can_extend:
+            raise ValueError("This server has been extended as often as its profile allows.")
+        more_s = current.extend_s
+        fleet.amend(
+            record.attempt_id, lambda r: replace(r, extensions=r.extensions + 1, extended_s=r.extended_s + more_s)
+        )
+        await fleet.saved()
+        extended = self.lease()
+        assert extended is not None
+        return extended
+
+    def _lease_notice(self) -> LeaseNotice | None:
+        current = self.lease()
+        if current is None:
+            return None
+        page = f"{self.hub.base_url}js2/lease/{self.user.escaped_name}/{self.name}".rstrip("/")
+        return LeaseNotice(ends_at=current.ends_at, why=current.why, warn=current.warn, hub_page=page)
+
+
+def _longest_s(policy: Policy) -> float:
+    """When the fleet ends the instance by itself, should the culler never come: a cost must have an end."""
+    return policy.longest_s + policy.extend_s * policy.extensions + _HARD_END_SLACK_S
