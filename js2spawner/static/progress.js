@@ -1,0 +1,115 @@
+// The progress page: listens to the hub's event stream, draws it, and can stop this very server.
+
+import { ask } from "./hub.js";
+import { after, nothing } from "./progress_model.js";
+import { draw, tick, whyAgain } from "./progress_view.js";
+
+const SKEW_THAT_MATTERS_MS = 2_000; // the Date header counts whole seconds
+const FIRST_PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 30_000;
+
+const page = document.getElementById("js2-progress");
+const status = document.getElementById("js2-status");
+const stopButton = document.getElementById("js2-stop");
+const usualStatus = status.textContent;
+
+let picture = nothing;
+let skewMs = 0;
+let stopping = false;
+let pauseMs = FIRST_PAUSE_MS;
+
+const hubNow = () => Date.now() + skewMs;
+
+/** How far this computer's clock is from the hub's; elapsed times must not depend on it. */
+async function learnSkew() {
+  const sentAt = Date.now();
+  const response = await ask(page.dataset.clockUrl, { method: "HEAD", accept: "*/*" }).catch(() => null);
+  const hubTime = Date.parse(response?.headers.get("Date") ?? "");
+  const skew = hubTime - (sentAt + Date.now()) / 2;
+  if (Math.abs(skew) > SKEW_THAT_MATTERS_MS) skewMs = skew;
+}
+
+function listen() {
+  const stream = new EventSource(page.dataset.progressUrl);
+  let replayed = nothing; // each connection tells the story from its beginning
+  stream.onopen = () => {
+    replayed = nothing;
+    pauseMs = FIRST_PAUSE_MS;
+    if (!stopping) status.textContent = usualStatus;
+  };
+  stream.onmessage = ({ data }) => {
+    replayed = after(replayed, parsed(data));
+    picture = replayed;
+    draw(picture, hubNow());
+    const retry = picture.retries.at(-1);
+    if (retry && !stopping) status.textContent = `${whyAgain(retry)} Trying again.`;
+    if (picture.outcome) stream.close();
+    if (picture.outcome === "ready") arrive();
+    if (picture.outcome === "failed") fail();
+  };
+  stream.onerror = () => {
+    if (picture.outcome || stopping) return;
+    status.textContent = "The connection to the hub was lost; trying again. Your start goes on meanwhile.";
+    // The browser tries again by itself, except when the hub (or the proxy in front of it) answers with an error.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(comeBack, pauseMs);
+  };
+}
+
+/** Loads the page anew as soon as the hub answers: it knows where this start belongs now. */
+async function comeBack() {
+  try {
+    await ask(page.dataset.clockUrl, { method: "HEAD", accept: "*/*" });
+    location.reload();
+  } catch {
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    setTimeout(comeBack, pauseMs);
+  }
+}
+
+function parsed(data) {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return null; // a broken event tells nothing
+  }
+}
+
+function arrive() {
+  document.getElementById("js2-heading").textContent = "Your server is ready";
+  status.textContent = "Opening it…";
+  stopButton.disabled = true;
+  location.reload(); // the hub redirects to the running server
+}
+
+function fail() {
+  if (stopping) return;
+  const box = document.getElementById("js2-failure");
+  document.getElementById("js2-heading").textContent = "Your server did not start";
+  document.getElementById("js2-sentence").textContent = picture.sentence;
+  document.getElementById("js2-control").hidden = true;
+  box.hidden = false;
+  box.focus();
+}
+
+async function stop() {
+  stopping = true;
+  stopButton.disabled = true;
+  stopButton.textContent = "Stopping…";
+  status.textContent = "Stopping this server; its instance is given back to the cloud.";
+  try {
+    await ask(page.dataset.stopUrl, { method: "DELETE", xsrf: page.dataset.xsrf });
+    status.textContent = "Stopped. Going to your home page…";
+    location.assign(page.dataset.homeUrl);
+  } catch (problem) {
+    stopping = false;
+    stopButton.disabled = false;
+    stopButton.textContent = "Stop this server";
+    status.textContent = `It could not be stopped: ${problem.message}`;
+    if (picture.outcome === "failed") fail();
+  }
+}
+
+stopButton.addEventListener("click", stop);
+setInterval(() => { if (!picture.outcome) tick(picture, hubNow()); }, 1000);
+await learnSkew();
+listen();

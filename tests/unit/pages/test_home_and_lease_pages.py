@@ -1,0 +1,156 @@
+"""The home page, the lease page and the sign-in page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from .rendering import HOSTILE, Page, render, user
+
+
+def a_spawner(name: str = "", **changes: Any) -> SimpleNamespace:
+    state: dict[str, Any] = {
+        "name": name,
+        "display_name": name.title(),
+        "ready": False,
+        "active": False,
+        "pending": None,
+        "last_activity": datetime(2026, 1, 2, 3, 4),
+        "user_options": {"image": "scipy", "flavor": "m3.quad"},
+    }
+    return SimpleNamespace(**(state | changes))
+
+
+def home(default: SimpleNamespace, *named: SimpleNamespace, allow_named: bool = True) -> Page:
+    alice = user()
+    alice.all_spawners = lambda include_default=True: list(named)
+    return render(
+        "home.html",
+        user=alice,
+        url="/hub/spawn/alice",
+        default_server=default,
+        allow_named_servers=allow_named,
+        named_server_limit_per_user=3,
+        invalid_server_names=[],
+    )
+
+
+@pytest.mark.parametrize(
+    ("spawner", "state", "link", "button"),
+    [
+        (a_spawner(), "stopped", "/hub/spawn/alice", None),
+        (a_spawner(active=True, pending="spawn"), "starting", "/hub/spawn-pending/alice", "stop"),
+        (a_spawner(active=True, ready=True), "running", "/user/alice/", "stop"),
+        (a_spawner(active=True, ready=True, pending="check"), "running", "/user/alice/", "stop"),
+        (a_spawner(active=True, pending="stop"), "stopping", "/hub/spawn-pending/alice", None),
+    ],
+)
+def test_a_server_shows_its_state_and_what_can_be_done(spawner, state, link, button):
+    page = home(spawner)
+    assert page.one("span", data_state=state).text == state
+    assert page.by_id("start")["href"] == link
+    assert [each["data-do"] for each in page.all("button") if each.has("data-do")] == ([button] if button else [])
+
+
+def test_named_servers_have_rows_with_their_own_addresses():
+    page = home(a_spawner(), a_spawner("gpu-box"))
+    row = page.one("tr", data_title="Gpu-Box")
+    assert row["data-api"] == "/hub/api/users/alice/servers/gpu-box"
+    assert row["data-lease"] == "/hub/js2/lease/alice/gpu-box"
+    assert page.one("button", data_do="delete").text == "Delete Gpu-Box"
+
+
+def test_the_default_server_cannot_be_deleted():
+    assert home(a_spawner()).all("button", data_do="delete") == []
+
+
+def test_named_servers_are_offered_only_where_the_hub_allows_them():
+    assert home(a_spawner()).by_id("js2-new")
+    assert home(a_spawner(), allow_named=False).all(id="js2-new") == []
+
+
+def test_a_hostile_server_name_stays_words():
+    page = home(a_spawner(), a_spawner("box", display_name=HOSTILE, user_options={"image": HOSTILE, "flavor": HOSTILE}))
+    assert page.all("img", src="x") == []
+    assert page.one("tr", data_title=HOSTILE)
+
+
+def test_a_server_that_never_ran_shows_no_choice_and_no_time():
+    page = home(a_spawner(user_options=None, last_activity=None))
+    assert page.all("time") == []
+    assert "never" in page.one("tbody").text
+
+
+def lease(**changes: Any) -> Page:
+    values: dict[str, Any] = {
+        "server": "",
+        "ends_at": "2026-01-02T03:04:00+00:00",
+        "seconds_left": 480,
+        "why": "idle",
+        "warn": True,
+        "can_extend": True,
+        "extend_minutes": 60,
+        "sentence": "This server stops in 8 minutes.",
+    }
+    return render("lease.html", lease=values | changes, server_name="box")
+
+
+def test_a_lease_can_be_extended_by_a_form_without_scripts():
+    page = lease()
+    form = page.one("form", action="/hub/js2/lease/alice/box")
+    assert form["method"] == "post"
+    assert page.one("input", name="_xsrf")["value"] == "token"
+    assert page.one("button", type="submit").text == "Keep it running for 60 more minutes"
+
+
+def test_a_lease_at_its_limit_offers_no_button_and_says_so():
+    page = lease(can_extend=False)
+    assert page.all("button", type="submit") == []
+    assert "cannot be extended" in page.html
+
+
+def test_a_server_that_is_not_running_has_no_end_to_warn_of():
+    page = lease(ends_at=None, seconds_left=None, warn=False, can_extend=False, sentence="This server is not running.")
+    assert page.all("time") == []
+    assert "cannot be extended" not in page.html
+
+
+def sign_in(**context: Any) -> Page:
+    common = {
+        "authenticator": SimpleNamespace(request_otp=False),
+        "authenticator_login_url": "/hub/login?next=",
+        "user": None,
+    }
+    return render("login.html", **(common | context))
+
+
+def test_signing_in_asks_for_a_name_and_a_password():
+    page = sign_in(js2_sign_in={"kind": "local", "hint": HOSTILE})
+    assert [label.text for label in page.all("label")] == ["User name", "Password"]
+    assert page.by_id("password_input")["type"] == "password"
+    assert HOSTILE in page.one("main").text
+
+
+def test_a_class_signs_in_with_its_code():
+    page = sign_in(js2_sign_in={"kind": "codes", "hint": ""})
+    assert [label.text for label in page.all("label")] == ["Your name", "Class code"]
+    assert page.by_id("password_input")["name"] == "password"
+
+
+def test_an_institution_is_one_button():
+    page = sign_in(js2_sign_in={"kind": "cilogon", "hint": ""}, login_service="CILogon")
+    assert page.one("a", href="/hub/login?next=").text == "Sign in with CILogon"
+    assert page.all("form") == []
+
+
+def test_a_refused_sign_in_says_why_and_keeps_the_name():
+    page = sign_in(login_error="Invalid username or password", username="alice")
+    assert page.one(role="alert").text == "Invalid username or password"
+    assert page.by_id("username_input")["value"] == "alice"
+
+
+def test_a_hub_that_sets_no_words_of_its_own_still_has_a_sign_in():
+    assert sign_in().by_id("login_submit").text == "Sign in"
