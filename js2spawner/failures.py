@@ -107,6 +107,7 @@ _FROM_CLOUD = {
     "no-answer": "create-lost",
     "server-fault": "create-lost",
     "gone": "refused",
+    "bad-answer": "unreachable",
     "cloud-error": "refused",
 }
 

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from js2spawner.cloud import errors
+from js2spawner.cloud.caller import Caller
+from js2spawner.cloud.compute import MICROVERSION, Compute, create_body, fixed_addresses, server_from_json
+from js2spawner.cloud.records import Flavor, Limits, NewServer, VolumeAttachment
+
+from .stand_in import StandIn, recorded
+
+SERVERS = "/compute/v2.1/servers"
+NEW = NewServer(
+    name="js2-alice",
+    image_id="image-1",
+    flavor_id="flavor-1",
+    network_id="network-1",
+    security_groups=("group-1",),
+    metadata={"js2_attempt": "a1"},
+    tags=("js2-hub-1",),
+    user_data="#cloud-config\n{}",
+)
+
+
+@pytest.fixture
+def compute(caller: Caller) -> Compute:
+    return Compute(caller)
+
+
+async def test_a_create_sends_what_was_asked_for_and_answers_with_the_id(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("POST", SERVERS, recorded("create-accepted"), status=202)
+    assert await compute.create_server(NEW) == "e977ec1e-092f-41d5-8cd2-39e0505e8c05"
+    sent = stand_in.seen[0].body["server"]
+    assert base64.b64decode(sent.pop("user_data")) == b"#cloud-config\n{}"
+    assert sent == {
+        "name": "js2-alice",
+        "imageRef": "image-1",
+        "flavorRef": "flavor-1",
+        "networks": [{"uuid": "network-1"}],
+        "security_groups": [{"name": "group-1"}],
+        "metadata": {"js2_attempt": "a1"},
+        "tags": ["js2-hub-1"],
+        "config_drive": False,
+    }
+
+
+async def test_every_call_names_the_one_microversion(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("GET", "/compute/v2.1/limits", recorded("limits"))
+    await compute.limits()
+    assert stand_in.seen[0].headers["OpenStack-API-Version"] == f"compute {MICROVERSION}"
+
+
+def test_ports_win_over_the_network() -> None:
+    new = replace(NEW, ports=("port-1", "port-2"))
+    assert create_body(new)["server"]["networks"] == [{"port": "port-1"}, {"port": "port-2"}]
+
+
+def test_without_network_and_ports_nova_finds_one() -> None:
+    assert create_body(replace(NEW, network_id=None))["server"]["networks"] == "auto"
+
+
+async def test_user_data_that_nova_would_refuse_is_refused_before_it_is_sent(
+    compute: Compute, stand_in: StandIn
+) -> None:
+    longest = "x" * (65535 // 4 * 3)
+    create_body(replace(NEW, user_data=longest))
+    with pytest.raises(errors.BadRequest) as caught:
+        await compute.create_server(replace(NEW, user_data=longest + "xyz"))
+    assert "65535" in caught.value.detail
+    assert stand_in.seen == []
+
+
+async def test_a_create_whose_answer_cannot_be_read_may_have_worked(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("POST", SERVERS, {"unexpected": True}, status=202)
+    with pytest.raises(errors.BadAnswer) as caught:
+        await compute.create_server(NEW)
+    assert not caught.value.certain
+
+
+async def test_a_recorded_server_is_read(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("GET", f"{SERVERS}/e977", recorded("server-active"))
+    server = await compute.get_server("e977")
+    assert server.id == "e977ec1e-092f-41d5-8cd2-39e0505e8c05"
+    assert (server.status, server.task_state, server.vm_state, server.power_state) == ("ACTIVE", None, "active", 1)
+    assert server.addresses == ("10.77.2.100",)
+    assert server.image_id == "e5a9eb37-14a6-48aa-a434-88234e3bfb5b"
+    assert server.flavor_name == "m3.tiny"
+    assert server.metadata == {"js2spawner": "user1"}
+    assert server.tags == {"hub-1", "js2"}
+    assert server.created == datetime(2026, 11, 22, 16, 51, 48, tzinfo=UTC)
+    assert server.launched == datetime(2026, 11, 22, 16, 51, 53, tzinfo=UTC)
+    assert server.fault is None
+    assert server.host_id
+    assert not server.locked
+
+
+def test_a_floating_address_is_not_an_address_of_the_server() -> None:
+    assert server_from_json(recorded("server-floating-ip")["server"]).addresses == ("10.77.2.100",)
+
+
+def test_a_server_that_boots_from_a_volume_has_no_image() -> None:
+    server = server_from_json(recorded("server-from-volume")["server"])
+    assert server.image_id == ""
+    assert server.volumes == ("28759bf2-5c48-4008-9772-d4d074839fa5",)
+
+
+def test_a_server_without_a_host_keeps_its_fault() -> None:
+    server = server_from_json(recorded("server-no-valid-host")["server"])
+    assert server.fault is not None
+    assert (server.fault.code, server.fault.message) == (500, "No valid host was found.")
+    assert server.host_id == ""
+
+
+def test_only_ipv4_addresses_count() -> None:
+    both = {"net": [{"version": 6, "addr": "fd00::1"}, {"version": 4, "addr": "10.0.0.9"}]}
+    assert fixed_addresses(both) == ("10.0.0.9",)
+
+
+async def test_servers_are_listed_by_tag_across_pages(compute: Compute, stand_in: StandIn) -> None:
+    server = recorded("server-active")["server"]
+    first = {"servers": [server], "servers_links": recorded("list-paged")["servers_links"]}
+    second = {"servers": [{**server, "id": "second"}]}
+    stand_in.on("GET", f"{SERVERS}/detail", first, second)
+    found = await compute.list_servers(tag="js2-hub-1")
+    assert [server.id for server in found] == [server["id"], "second"]
+    assert [seen.query["tags"] for seen in stand_in.seen] == ["js2-hub-1", "js2-hub-1"]
+    assert stand_in.seen[1].query["marker"] == server["id"]
+
+
+async def test_one_unreadable_server_spoils_the_list_instead_of_looking_gone(
+    compute: Compute, stand_in: StandIn
+) -> None:
+    server = recorded("server-active")["server"]
+    stand_in.on("GET", f"{SERVERS}/detail", {"servers": [server, {**server, "created": "yesterday"}]})
+    with pytest.raises(errors.BadAnswer, match="server"):
+        await compute.list_servers(tag="js2-hub-1")
+
+
+async def test_a_server_that_is_not_there_is_gone(compute: Compute, stand_in: StandIn) -> None:
+    gone = {"itemNotFound": {"code": 404, "message": "Instance x could not be found."}}
+    stand_in.on("GET", f"{SERVERS}/x", gone, status=404)
+    stand_in.on("DELETE", f"{SERVERS}/x", gone, status=404)
+    with pytest.raises(errors.Gone):
+        await compute.get_server("x")
+    with pytest.raises(errors.Gone):
+        await compute.delete_server("x")
+
+
+async def test_a_delete_is_accepted_without_a_body(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("DELETE", f"{SERVERS}/x", "", status=204)
+    await compute.delete_server("x")
+    assert len(stand_in.seen) == 1
+
+
+async def test_an_empty_id_never_reaches_the_cloud(compute: Compute, stand_in: StandIn) -> None:
+    with pytest.raises(errors.BadRequest):
+        await compute.delete_server("")
+    assert stand_in.seen == []
+
+
+async def test_metadata_is_added_to_and_taken_from(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("POST", f"{SERVERS}/x/metadata", {"metadata": {}})
+    stand_in.on("DELETE", f"{SERVERS}/x/metadata/old", "", status=204)
+    await compute.set_metadata("x", {"new": "1"})
+    await compute.delete_metadata("x", "old")
+    assert stand_in.seen[0].body == {"metadata": {"new": "1"}}
+
+
+@pytest.mark.parametrize(("what", "message"), [("metadata", "Metadata item was not found"), ("tags", "has no tag 'k'")])
+async def test_taking_away_what_is_not_there_is_no_error(
+    compute: Compute, stand_in: StandIn, what: str, message: str
+) -> None:
+    missing = {"itemNotFound": {"code": 404, "message": f"Instance x {message}"}}
+    stand_in.on("DELETE", f"{SERVERS}/x/{what}/k", missing, status=404)
+    await (compute.delete_metadata if what == "metadata" else compute.remove_tag)("x", "k")
+    assert len(stand_in.seen) == 1
+
+
+@pytest.mark.parametrize("what", ["metadata", "tags"])
+async def test_taking_something_from_a_server_that_is_gone_says_so(
+    compute: Compute, stand_in: StandIn, what: str
+) -> None:
+    gone = {"itemNotFound": {"code": 404, "message": "Instance x could not be found."}}
+    stand_in.on("DELETE", f"{SERVERS}/x/{what}/k", gone, status=404)
+    with pytest.raises(errors.Gone):
+        await (compute.delete_metadata if what == "metadata" else compute.remove_tag)("x", "k")
+
+
+async def test_tags_are_replaced_and_added(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("PUT", f"{SERVERS}/x/tags", {"tags": []})
+    stand_in.on("PUT", f"{SERVERS}/x/tags/c", "", status=201)
+    await compute.set_tags("x", ["b", "a", "b"])
+    await compute.add_tag("x", "c")
+    assert stand_in.seen[0].body == {"tags": ["a", "b"]}
+
+
+async def test_the_console_log_is_asked_for_by_lines(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("POST", f"{SERVERS}/x/action", {"output": "FAKE CONSOLE OUTPUT\nLAST LINE"})
+    assert await compute.console_log("x", lines=5) == "FAKE CONSOLE OUTPUT\nLAST LINE"
+    assert stand_in.seen[0].body == {"os-getConsoleOutput": {"length": 5}}
+
+
+async def test_an_action_goes_by_novas_own_name(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("POST", f"{SERVERS}/x/action", "", status=202)
+    await compute.act("x", "shelve")
+    await compute.act("x", "reboot", {"type": "HARD"})
+    assert [seen.body for seen in stand_in.seen] == [{"shelve": None}, {"reboot": {"type": "HARD"}}]
+
+
+async def test_a_snapshot_answers_with_the_images_id(compute: Compute, stand_in: StandIn) -> None:
+    stand_in.on("POST", f"{SERVERS}/x/action", {"image_id": "image-9"}, status=202)
+    assert await compute.create_image("x", "snap", {"k": "v"}) == "image-9"
+
+
+async def test_flavors_come_with_their_extra_specs(compute: Compute, stand_in: StandIn) -> None:
+    flavors = recorded("flavors")
+    flavors["flavors"][0]["extra_specs"] = {"resources:VGPU": "1"}
+    stand_in.on("GET", "/compute/v2.1/flavors/detail", flavors)
+    first, *_ = await compute.flavors()
+    assert first == Flavor(
+        id="109b4714-8f42-415a-9ae8-848c5daf2e67",
+        name="m3.small",
+        vcpus=2,
+        ram_mb=4096,
+        disk_gb=10,
+        extra_specs={"resources:VGPU": "1"},
+    )
+
+
+async def test_minus_one_means_no_limit(compute: Compute, stand_in: StandIn) -> None:
+    limits = recorded("limits")
+    limits["limits"]["absolute"]["maxTotalInstances"] = 25
+    stand_in.on("GET", "/compute/v2.1/limits", limits)
+    assert await compute.limits() == Limits(0, 25, 0, None, 0, None)
+
+
+async def test_volumes_are_attached_listed_and_detached(compute: Compute, stand_in: StandIn) -> None:
+    where = f"{SERVERS}/d05e/os-volume_attachments"
+    stand_in.on("POST", where, recorded("attachment"))
+    stand_in.on("GET", where, recorded("attachments"))
+    stand_in.on("DELETE", f"{where}/13bb", "", status=202)
+    attached = VolumeAttachment(
+        "13bb86bb-8dff-4c15-8131-fa32ee27eefa", "d05e01ac-6739-493a-b6fc-c0ac173ce26b", "/dev/sdb"
+    )
+    assert await compute.attach_volume("d05e", "13bb") == attached
+    assert await compute.attachments("d05e") == [attached]
+    await compute.detach_volume("d05e", "13bb")
+    assert stand_in.seen[0].body == {"volumeAttachment": {"volumeId": "13bb"}}
+
+
+def test_user_data_is_in_no_repr() -> None:
+    assert "cloud-config" not in repr(NEW)
