@@ -1,0 +1,143 @@
+"""The user's account on this instance: made once, adopted when it is there already, with or without sudo."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .assignment import LEAST_UID, Assignment
+from .rundir import write
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SUDOERS = Path("/etc/sudoers.d/js2-user")
+# The groups to which Debian, Ubuntu and Rocky give sudo.
+ADMINISTRATORS = ("sudo", "wheel", "admin")
+COMMAND_TIMEOUT_S = 60.0
+
+
+class AccountProblem(Exception):
+    """The account cannot be had; the message is one sentence and holds no name."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who the server runs as. `switch` is False when we are no root and can only be ourselves."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+    shell: str
+    switch: bool
+
+
+def ours(name: str) -> Account:
+    """Ourselves, under the user's name: an unprivileged guest has no account to make. Raises AccountProblem."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        raise AccountProblem("An unprivileged guest runs as root, and a server never does.")
+    home = os.environ.get("HOME", "")
+    if not Path(home).is_dir():
+        raise AccountProblem("The unprivileged guest has no home directory in HOME.")
+    return Account(name, uid, gid, (), home, os.environ.get("SHELL", "/bin/sh"), switch=False)
+
+
+def ensure(assignment: Assignment) -> Account:
+    """Make or adopt the account on this instance, its home and its sudo rule. Needs root. Raises AccountProblem."""
+    known = _lookup(assignment.user_name)
+    if known is None:
+        _make(assignment)
+        known = _lookup(assignment.user_name)
+    if known is None:
+        raise AccountProblem("The account was made but cannot be found.")
+    if known.pw_uid < LEAST_UID or known.pw_gid == 0:
+        raise AccountProblem("The account of that name belongs to the system.")
+    _ensure_home(known)
+    _settle_sudo(assignment)
+    groups = tuple(group for group in os.getgrouplist(known.pw_name, known.pw_gid) if group != 0)
+    shell = known.pw_shell if Path(known.pw_shell).exists() else "/bin/sh"
+    return Account(known.pw_name, known.pw_uid, known.pw_gid, groups, known.pw_dir, shell, switch=True)
+
+
+def _lookup(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _make(assignment: Assignment) -> None:
+    taken = [entry for entry in pwd.getpwall() if entry.pw_uid == assignment.uid]
+    if taken:
+        raise AccountProblem(f"Uid {assignment.uid} belongs to another account of this image; give users another uid.")
+    gid = str(assignment.uid)
+    if not any(group.gr_gid == assignment.uid for group in grp.getgrall()):
+        if any(group.gr_name == assignment.user_name for group in grp.getgrall()):
+            gid = str(grp.getgrnam(assignment.user_name).gr_gid)
+        else:
+            _run("groupadd", "--gid", gid, assignment.user_name)
+    shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+    home = f"/home/{assignment.user_name}"
+    uid = str(assignment.uid)
+    _run(
+        *("useradd", "--uid", uid, "--gid", gid, "--create-home", "--home-dir", home, "--shell", shell),
+        assignment.user_name,
+    )
+
+
+def _ensure_home(known: pwd.struct_passwd) -> None:
+    home = Path(known.pw_dir)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        seen = home.lstat()
+        if not stat.S_ISDIR(seen.st_mode):
+            raise AccountProblem("The account's home is not a directory.")
+        # A fresh volume's top directory is root's; one that is already somebody's is left as it is.
+        if seen.st_uid == 0:
+            os.chown(home, known.pw_uid, known.pw_gid, follow_symlinks=False)
+            home.chmod(0o700)
+    except OSError as problem:
+        raise AccountProblem(f"The account's home cannot be made ({problem.strerror}).") from problem
+
+
+def _settle_sudo(assignment: Assignment) -> None:
+    name = assignment.user_name
+    try:
+        if assignment.sudo:
+            SUDOERS.parent.mkdir(mode=0o750, exist_ok=True)
+            # `write` names its half-made file with a leading dot, which sudo does not read (sudoers(5), @includedir).
+            write(SUDOERS, f"{name} ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
+            return
+        SUDOERS.unlink(missing_ok=True)
+    except OSError as problem:
+        raise AccountProblem(f"The sudo rule cannot be written ({problem.strerror}).") from problem
+    for group in grp.getgrall():
+        if group.gr_name in ADMINISTRATORS and name in group.gr_mem:
+            _run("gpasswd", "--delete", name, group.gr_name)
+
+
+def _run(command: str, *arguments: str) -> None:
+    program = shutil.which(command, path=SYSTEM_PATH)
+    if program is None:
+        raise AccountProblem(f"This image has no {command}.")
+    try:
+        done = subprocess.run(
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": SYSTEM_PATH, "LC_ALL": "C"},
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise AccountProblem(f"{command} did not finish ({type(problem).__name__}).") from problem
+    if done.returncode != 0:
+        raise AccountProblem(f"{command} failed with status {done.returncode}.")

@@ -1,0 +1,130 @@
+"""The agent's command line: options, the log on the console, signals, exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from . import VERSION
+from . import seed as seeds
+from .account import SYSTEM_PATH
+from .channel import Backoff, Channel
+from .life import Life
+from .rundir import RunDir, UnsafeRunDir
+from .seed import NoSeed, Seed
+from .talk import Refused, Talk
+
+log = logging.getLogger("js2")
+
+STOPPED, MISUSED, REFUSED = 0, 2, 3
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGINT arrived; raised wherever the one thread is waiting."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the agent. 0: the hub ended the attempt. 2: cannot run like this. 3: the hub will never accept us."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="js2: %(message)s")
+    if not options.unprivileged and os.geteuid() != 0:
+        return _misused("the agent needs root to make accounts; use --unprivileged to run everything as yourself.")
+    if options.unprivileged and os.geteuid() == 0:
+        return _misused("--unprivileged is not for root: the server would run as root.")
+    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, _terminated)
+    os.umask(0o022)
+    log.info("guest %s", VERSION)
+    try:
+        run_dir = RunDir(options.run_dir)
+        return _live(options, run_dir)
+    except UnsafeRunDir as problem:
+        return _misused(str(problem))
+    except OSError as problem:
+        return _misused(f"{problem.strerror}: {problem.filename}")
+    except Refused as problem:
+        log.info("%s; this instance is of no use", problem)
+        return REFUSED
+    except Terminated:
+        return STOPPED
+
+
+def _live(options: argparse.Namespace, run_dir: RunDir) -> int:
+    if options.unprivileged:
+        # What outlives its parent comes to us instead of to init: there is no account to find it by.
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    seed = _read_seed(options)
+    channel = Channel(seed.hub_host, seed.hub_port, seed.authority, options.source_address)
+    talk = Talk(seed, channel, run_dir.credential(), time.monotonic, time.sleep)
+    life = Life(talk, run_dir, time.monotonic, time.sleep, privileged=not options.unprivileged)
+    try:
+        life.run()
+    except Terminated:
+        # As root only the agent stops (it may be replaced while the server runs on). Without root it is the machine.
+        if options.unprivileged:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            life.end_processes()
+        raise
+    finally:
+        channel.close()
+    if options.power_off and not options.unprivileged:
+        _power_off()
+    return STOPPED
+
+
+def _read_seed(options: argparse.Namespace) -> Seed:
+    """Try until there is a seed: the network or the metadata service may come up after us."""
+    backoff = Backoff()
+    said = ""
+    while True:
+        try:
+            if options.config_drive is not None:
+                return seeds.from_config_drive(options.config_drive)
+            return seeds.from_metadata_service(options.metadata_url, options.source_address)
+        except NoSeed as problem:
+            if str(problem) != said:
+                said = str(problem)
+                log.info("%s; trying again", said)
+            time.sleep(backoff.next_s())
+
+
+def _power_off() -> None:
+    program = shutil.which("poweroff", path=SYSTEM_PATH)
+    if program is None:
+        log.info("this image has no poweroff; the hub deletes the instance")
+        return
+    os.sync()
+    subprocess.run([program], timeout=60.0, check=False)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _misused(sentence: str) -> int:
+    sys.stderr.write(f"js2: {sentence}\n")
+    return MISUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agent.py", description="The js2spawner agent of one instance.")
+    add = parser.add_argument
+    add("--metadata-url", default="http://169.254.169.254", help="the metadata service (default: %(default)s)")
+    add("--config-drive", type=Path, metavar="DIR", help="read a config drive instead of the metadata service")
+    add("--source-address", default="", metavar="IP", help="bind outgoing connections to this address")
+    add("--run-dir", type=Path, default=Path("/run/js2"), metavar="DIR", help="own directory (default: %(default)s)")
+    add("--unprivileged", action="store_true", help="make no account; run the server as yourself (not root)")
+    add("--power-off", action="store_true", help="turn the machine off when the hub ends the attempt")
+    return parser

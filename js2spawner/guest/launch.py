@@ -1,0 +1,91 @@
+"""How the single-user server is started: its environment, its arguments, its certificates, its log."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import rundir
+from .account import SYSTEM_PATH, Account
+from .assignment import Assignment
+from .rundir import RunDir
+
+LABEXTENSIONS = Path(__file__).resolve().parent / "labextension"
+# Programs of JupyterHub's that take Jupyter Server's and JupyterLab's options.
+LAB_PROGRAMS = ("jupyterhub-singleuser", "jupyter-labhub", "jupyter-lab")
+
+
+class CannotStart(Exception):
+    """The server cannot even be tried; the message says why."""
+
+
+def environment(assignment: Assignment, account: Account, run: RunDir, own: Mapping[str, str]) -> dict[str, str]:
+    """The hub's variables as they are, and over them what only the instance knows. `own` is the agent's."""
+    # The agent's own interpreter stands beside the server's programs in an image; an operator's PATH wins.
+    places = [str(Path(sys.executable).parent), *own.get("PATH", SYSTEM_PATH).split(":")]
+    variables = {"LANG": "C.UTF-8", "PATH": ":".join(dict.fromkeys(places)), **assignment.env}
+    variables.update(HOME=account.home, USER=account.name, LOGNAME=account.name, SHELL=account.shell)
+    if assignment.certificates is not None:
+        variables["JUPYTERHUB_SSL_KEYFILE"] = str(run.tls / "server.key")
+        variables["JUPYTERHUB_SSL_CERTFILE"] = str(run.tls / "server.crt")
+        variables["JUPYTERHUB_SSL_CLIENT_CA"] = str(run.tls / "authority.crt")
+    return variables
+
+
+def arguments(assignment: Assignment, run: RunDir) -> list[str]:
+    """The hub's arguments; a JupyterLab also learns where the lease and its extension are."""
+    argv = list(assignment.argv)
+    if Path(argv[0]).name in LAB_PROGRAMS:
+        argv.append(f"--ServerApp.extra_static_paths={run.public}")
+        argv.append(f"--LabApp.extra_labextensions_path={LABEXTENSIONS}")
+    return argv
+
+
+def write_certificates(assignment: Assignment, account: Account, run: RunDir) -> None:
+    """Put internal_ssl's files where root and the user can read them, and nobody else."""
+    if assignment.certificates is None:
+        return
+    run.share_with(run.tls, account.gid)
+    given = assignment.certificates
+    mode = 0o440 if account.switch else 0o400
+    for name, text in (
+        ("server.key", given.key),
+        ("server.crt", given.certificate),
+        ("authority.crt", given.authority),
+    ):
+        rundir.write(run.tls / name, text, mode, account.gid)
+
+
+def start(argv: list[str], variables: Mapping[str, str], account: Account, log: Path) -> subprocess.Popen[bytes]:
+    """Start the server as the user, in a session of its own, its output going to `log` only. Raises CannotStart."""
+    if account.uid == 0 or account.gid == 0:
+        raise CannotStart("A server never runs as root.")
+    program = shutil.which(argv[0], path=variables["PATH"])
+    if program is None:
+        raise CannotStart(f"{Path(argv[0]).name} is not on this image's PATH.")
+    # Opened by us in a folder of ours: a path in the user's home could lead root anywhere.
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+    try:
+        if account.switch:
+            os.fchown(descriptor, 0, account.gid)
+        return subprocess.Popen(
+            [program, *argv[1:]],
+            cwd=account.home,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+            umask=0o022,
+            user=account.uid if account.switch else None,
+            group=account.gid if account.switch else None,
+            extra_groups=account.groups if account.switch else None,
+        )
+    except (OSError, subprocess.SubprocessError) as problem:
+        raise CannotStart(f"The server could not be started ({type(problem).__name__}).") from problem
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,78 @@
+"""What the agent keeps, and from whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from js2spawner.guest import rundir
+from js2spawner.guest.rundir import RunDir, UnsafeRunDir
+from js2spawner.handshake import tickets
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_the_credential_is_made_once_per_boot(tmp_path: Path) -> None:
+    made = RunDir(tmp_path / "js2").credential()
+    assert tickets.SHAPE.fullmatch(made)
+    assert RunDir(tmp_path / "js2").credential() == made
+
+
+def test_a_damaged_credential_is_made_anew(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "js2")
+    (run.secret / "credential").write_text("half of")
+    assert tickets.SHAPE.fullmatch(run.credential())
+
+
+def test_secrets_are_for_the_agent_and_the_lease_is_for_everybody(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "js2")
+    run.credential()
+    run.keep("assignment", {"id": "a"})
+    run.publish({"why": "idle"})
+    assert (mode(run.path), mode(run.secret), mode(run.public)) == (0o711, 0o700, 0o755)
+    assert {mode(file) for file in run.secret.iterdir()} == {0o600}
+    assert mode(run.public / "lease.json") == 0o644
+
+
+def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "js2").mkdir()
+    (tmp_path / "js2").chmod(0o777)
+    with pytest.raises(UnsafeRunDir, match="--run-dir"):
+        RunDir(tmp_path / "js2")
+
+
+def test_a_link_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "js2").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeRunDir, match="not a directory"):
+        RunDir(tmp_path / "js2")
+
+
+def test_what_was_kept_is_found_again_and_damage_is_nothing(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "js2")
+    run.keep("notebook", {"pid": 7})
+    assert run.kept("notebook") == {"pid": 7}
+    (run.secret / "notebook.json").write_text("[1")
+    assert run.kept("notebook") is None
+    assert run.kept("never") is None
+
+
+def test_when_the_attempt_has_ended_no_secret_stays(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "js2")
+    run.credential()
+    run.forget()
+    assert not run.secret.exists()
+    assert not run.tls.exists()
+
+
+def test_a_file_is_replaced_and_never_written_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    (tmp_path / "file").symlink_to(victim)
+    rundir.write(tmp_path / "file", "new", 0o600)
+    assert victim.read_text() == "untouched"
+    assert (tmp_path / "file").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "victim"]
