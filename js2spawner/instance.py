@@ -153,8 +153,9 @@ class Record:
     """One attempt: identity, plan and state. This is what the hub's own table keeps.
 
     `api_token` is JupyterHub's token of the server, kept from the assignment on (as JupyterHub keeps it in its own
-    state) so that a start after a hub's crash resumes the same notebook. `unclaimed_since` is set when no spawner
-    vouches for the attempt.
+    state) so that a start after a hub's crash resumes the same notebook. `boot_id` is the guest's own word for the
+    boot in which it took the assignment: a hello of another one comes from an instance that was rebooted.
+    `unclaimed_since` is set when no spawner vouches for the attempt.
     """
 
     attempt_id: str
@@ -166,6 +167,7 @@ class Record:
     ticket_hash: str
     state: State
     api_token: str = field(default="", repr=False)
+    boot_id: str = ""
     extensions: int = 0
     extended_s: float = 0
     unclaimed_since: Instant | None = None

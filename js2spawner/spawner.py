@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,7 +26,7 @@ from js2spawner.failures import Failure, failure, failure_of
 from js2spawner.fleet.configuration import FleetNotReady, Js2Fleet
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.reach import answers_http
-from js2spawner.fleet.records_json import UnknownRecord, dump, load
+from js2spawner.fleet.records_json import dump, load
 from js2spawner.fleet.regions import NOTEBOOK_PORT, NOTHING_KNOWN
 from js2spawner.fleet.starts import Request, Start, StartFailed, Tried
 from js2spawner.fleet.store import StoreFailed
@@ -55,6 +54,20 @@ class LastFailure:
     attempt_id: str
     tried: tuple[Tried, ...]
     console: str
+
+
+class StartRefused(SpawnException):
+    """A start that ended without a server: a sentence for the user, a reason for metrics, the detail for the log.
+
+    JupyterHub 6.1 takes what its pages show from these two attributes and ignores SpawnException's own.
+    """
+
+    def __init__(self, sentence: str, *, reason: str, detail: str = "", html: str = "", status_code: int = 400) -> None:
+        super().__init__(
+            sentence, reason=reason, log_message=detail or sentence, message_html=html, status_code=status_code
+        )
+        self.jupyterhub_message = sentence
+        self.jupyterhub_html_message = html or None
 
 
 class Js2Spawner(Spawner):
@@ -120,16 +133,14 @@ class Js2Spawner(Spawner):
         super().load_state(state)
         self._attempt_id = str(state.get("attempt_id", ""))
         self._kept_record = str(state.get("record", ""))
-        if self._kept_record:
-            with suppress(UnknownRecord):
-                self.api_token = load(self._kept_record).api_token
 
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()
         if self._attempt_id:
             state["attempt_id"] = self._attempt_id
             # The whole record: should the hub's own table be lost, JupyterHub's is enough to find the instance again.
-            state["record"] = dump(self.record) if self.record else self._kept_record
+            # Without the token, since administrators may read this state over the API.
+            state["record"] = dump(replace(self.record, api_token="")) if self.record else self._kept_record
         return state
 
     def clear_state(self) -> None:
@@ -163,7 +174,7 @@ class Js2Spawner(Spawner):
         try:
             return options.check(raw, catalog=self.hub_fleet.catalog, who=self._who())
         except options.OptionsError as error:
-            raise SpawnException(str(error), reason="options") from None
+            raise StartRefused(str(error), reason="options") from None
 
     async def _render_form(self, _spawner: Spawner) -> str:
         catalog = self.hub_fleet.catalog
@@ -198,7 +209,7 @@ class Js2Spawner(Spawner):
         finally:
             if self.hub_fleet.fleet is not None:
                 self.hub_fleet.fleet.journal(self.owner).close()
-        self._listen()
+        self._listen(record)
         if record.api_token:
             # Resumed from before a crash: the notebook still holds the token of that time, and JupyterHub takes it
             # back.
@@ -225,15 +236,15 @@ class Js2Spawner(Spawner):
             deadlines=self.hub_fleet.plan_deadlines(),
         )
         request = Request(self.owner, plan, attempts=1 + choice.profile.retries)
-        start = Start(fleet, desk, request, hand_over=self._hand_over, reachable=self._reachable)
+        start = Start(fleet, desk, request, hand_over=self.hand_over, reachable=self._reachable)
         try:
             return await start.run(journal)
         finally:
             # Set whatever happens: a cancelled start is stopped by JupyterHub next, and stop must know of what.
             self._attempt_id = start.attempt_id
 
-    def _hand_over(self, record: Record) -> None:
-        """Have the guest given what it needs to be this user's. Called once per attempt, when the guest is waiting."""
+    def hand_over(self, record: Record) -> None:
+        """Have the guest given what it needs to be this user's: once when it first waits, and after each reboot."""
         self._attempt_id = record.attempt_id
         if record.api_token:
             # An earlier hub process offered it with this token, and the guest may have taken it.
@@ -252,7 +263,7 @@ class Js2Spawner(Spawner):
         scheme = "https" if self.internal_ssl else "http"
         return f"{scheme}://{record.address}:{NOTEBOOK_PORT}"
 
-    async def _sorry(self, why: Failure, tried: tuple[Tried, ...] = ()) -> SpawnException:
+    async def _sorry(self, why: Failure, tried: tuple[Tried, ...] = ()) -> StartRefused:
         at = time.time()
         self._failure = (why, tried, at)
         template = self.user.settings["jinja2_env"].get_template("failure.html")
@@ -265,7 +276,7 @@ class Js2Spawner(Spawner):
         )
         message = f"{why.sentence} {why.remedy}".strip()
         detail = f"{why.name}: {why.detail or why.sentence}"
-        return SpawnException(message, reason=why.name, log_message=detail, message_html=html, status_code=503)
+        return StartRefused(message, reason=why.name, detail=detail, html=html, status_code=503)
 
     # ---- poll and stop ----------------------------------------------------------------------------------------------
 
@@ -287,7 +298,10 @@ class Js2Spawner(Spawner):
             return 1
         if isinstance(record.state, Ended):
             return 0 if record.state.because.name in ("stopped", "expired") else 1
-        self._listen()
+        if not record.over:
+            # Known to the record only: it is what JupyterHub revokes at the end, and what a rebooted instance needs.
+            self.api_token = self.api_token or record.api_token
+            self._listen(record)
         return None
 
     async def _find_again(self, fleet: Fleet) -> Record | None:
@@ -358,15 +372,15 @@ class Js2Spawner(Spawner):
         async for event in fleet.journal(self.owner).follow():
             yield event
 
-    def _listen(self) -> None:
-        self.hub_fleet.listeners[self.owner] = self._take_report
-        self.hub_fleet.leases[self.owner] = self._lease_notice
+    def _listen(self, record: Record) -> None:
+        if self.hub_fleet.book is not None:
+            self.hub_fleet.book.listen(self, record)
 
     def _unlisten(self) -> None:
-        self.hub_fleet.listeners.pop(self.owner, None)
-        self.hub_fleet.leases.pop(self.owner, None)
+        if self.hub_fleet.book is not None:
+            self.hub_fleet.book.unlisten(self.owner)
 
-    def _take_report(self, report: Report) -> None:
+    def take_report(self, report: Report) -> None:
         """What the guest says of itself, already checked and bounded by the handshake."""
         self.health = report.health
         now = time.time()
@@ -413,7 +427,7 @@ class Js2Spawner(Spawner):
         assert extended is not None
         return extended
 
-    def _lease_notice(self) -> LeaseNotice | None:
+    def lease_notice(self) -> LeaseNotice | None:
         current = self.lease()
         if current is None:
             return None

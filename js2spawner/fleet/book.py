@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from js2spawner.failures import failure
 from js2spawner.fleet.fleet import Fleet
@@ -26,26 +26,40 @@ from js2spawner.instance import (
 )
 
 
+class Ear(Protocol):
+    """Who hears of one owner's instance: the spawner of this process."""
+
+    def take_report(self, report: Report) -> None: ...
+
+    def lease_notice(self) -> Lease | None: ...
+
+    def hand_over(self, record: Record) -> None: ...
+
+
 @dataclass(slots=True)
 class FleetBook:
-    """`handshake.book.Book` over a fleet.
-
-    `on_report(owner, report)` is told of every report of a running instance (activity, health).
-    `lease_of(owner)` gives what the guest may show its user about the end, or None.
-    """
+    """`handshake.book.Book` over a fleet; `ears` are the spawners that stand for running or starting servers."""
 
     fleet: Fleet
-    on_report: Callable[[Owner, Report], None]
-    lease_of: Callable[[Owner], Lease | None]
+    ears: dict[Owner, Ear] = field(default_factory=dict)
     _assignments: dict[str, Assignment] = field(default_factory=dict)
+    # Attempts whose instance was rebooted after it had taken its assignment, with the boot that asks for it anew.
+    _returned: dict[str, str] = field(default_factory=dict)
+
+    def listen(self, ear: Ear, record: Record) -> None:
+        """From now on this spawner stands for the attempt; it may be waited for."""
+        self.ears[record.owner] = ear
+        if record.attempt_id in self._returned and record.attempt_id not in self._assignments:
+            ear.hand_over(record)
+
+    def unlisten(self, owner: Owner) -> None:
+        """Nobody stands for the owner's server any longer."""
+        self.ears.pop(owner, None)
 
     def offer(self, attempt_id: str, assignment: Assignment) -> None:
         """Have this assignment delivered to the attempt's guest."""
         self._assignments[attempt_id] = assignment
-
-    def withdraw(self, attempt_id: str) -> None:
-        """Forget an assignment; its secrets need not stay in memory once the start is over."""
-        self._assignments.pop(attempt_id, None)
+        self.fleet.announce(attempt_id)
 
     def expected(self, attempt_id: str) -> Expected | None:
         record = self.fleet.get(attempt_id)
@@ -59,21 +73,23 @@ class FleetBook:
             addresses=(record.address,) if record.address else (),
             closed=record.over,
             quarantined=_quarantined(record),
-            assignment_taken=isinstance(record.state, Assigned | Running),
+            assignment_taken=isinstance(record.state, Assigned | Running) and attempt_id not in self._returned,
         )
 
     async def admitted(self, attempt_id: str, channel_hash: str, hello: HelloMessage) -> None:
-        del hello
-        self.fleet.feed(attempt_id, Hello(channel_hash))
+        record = self.fleet.feed(attempt_id, Hello(channel_hash))
+        if record is not None and isinstance(record.state, Assigned | Running) and record.boot_id != hello.boot_id:
+            self._returned[attempt_id] = hello.boot_id
+            if ear := self.ears.get(record.owner):
+                ear.hand_over(record)
+        else:
+            self.fleet.amend(attempt_id, lambda r: replace(r, boot_id=hello.boot_id))
         await self.fleet.saved()
 
     def quarantine(self, attempt_id: str, why: str) -> None:
         self.fleet.feed(attempt_id, Broken(failure("quarantined", why)))
 
     def assignment(self, attempt_id: str) -> Assignment | None:
-        record = self.fleet.get(attempt_id)
-        if record is None or not isinstance(record.state, Greeted):
-            return None
         return self._assignments.get(attempt_id)
 
     async def changed(self, attempt_id: str, timeout_s: float) -> None:
@@ -83,16 +99,26 @@ class FleetBook:
         record = self.fleet.get(attempt_id)
         if record is None or record.over:
             return Orders(stop=True)
-        offered = self._assignments.get(attempt_id)
-        if isinstance(record.state, Greeted) and offered is not None and report.assignment_id == offered.id:
-            self.withdraw(attempt_id)
-            self.fleet.feed(attempt_id, Taken())
+        self._acknowledge(record, report)
         self._take_in(attempt_id, report)
         record = self.fleet.get(attempt_id)
-        if record is not None and isinstance(record.state, Running):
-            self.on_report(record.owner, report)
-            return Orders(lease=self.lease_of(record.owner))
+        ear = self.ears.get(record.owner) if record is not None and isinstance(record.state, Running) else None
+        if ear is not None:
+            ear.take_report(report)
+            return Orders(lease=ear.lease_notice())
         return Orders(stop=record is None or record.over)
+
+    def _acknowledge(self, record: Record, report: Report) -> None:
+        """The first report that names the assignment: from now on it is given to nobody and need not be kept."""
+        offered = self._assignments.get(record.attempt_id)
+        if offered is None or report.assignment_id != offered.id:
+            return
+        del self._assignments[record.attempt_id]
+        boot_id = self._returned.pop(record.attempt_id, None)
+        if boot_id is not None:
+            self.fleet.amend(record.attempt_id, lambda r: replace(r, boot_id=boot_id))
+        elif isinstance(record.state, Greeted):
+            self.fleet.feed(record.attempt_id, Taken())
 
     def _take_in(self, attempt_id: str, report: Report) -> None:
         match report.stage:

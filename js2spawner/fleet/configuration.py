@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,10 +25,9 @@ from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.fleet.store import Store
 from js2spawner.handshake.authority import Authority
-from js2spawner.handshake.messages import Lease, Report
 from js2spawner.handshake.server import HandshakeServer
 from js2spawner.handshake.userdata import user_data
-from js2spawner.instance import Deadlines, Owner
+from js2spawner.instance import Deadlines
 
 if TYPE_CHECKING:
     import logging
@@ -136,9 +134,6 @@ class Js2Fleet(SingletonConfigurable):
         self._server: HandshakeServer | None = None
         self._catalog: Catalog | None = None
         self.book: FleetBook | None = None
-        # Who hears of a running instance's reports: the spawners of this process, by owner.
-        self.listeners: dict[Owner, Callable[[Report], None]] = {}
-        self.leases: dict[Owner, Callable[[], Lease | None]] = {}
 
     @property
     def catalog(self) -> Catalog:
@@ -192,7 +187,7 @@ class Js2Fleet(SingletonConfigurable):
             ),
             log=log,
         )
-        self.book = FleetBook(fleet, self._heard, self._lease)
+        self.book = FleetBook(fleet)
         self._server = HandshakeServer(
             self.book, bind_address=self.handshake_bind_address, port=self.handshake_port, authority=authority
         )
@@ -222,11 +217,3 @@ class Js2Fleet(SingletonConfigurable):
             )
             for region in catalog.regions
         }
-
-    def _heard(self, owner: Owner, report: Report) -> None:
-        if listener := self.listeners.get(owner):
-            listener(report)
-
-    def _lease(self, owner: Owner) -> Lease | None:
-        lease = self.leases.get(owner)
-        return lease() if lease else None

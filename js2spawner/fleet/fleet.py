@@ -164,6 +164,11 @@ class Fleet:
         """The end of the console log of an instance that failed to come up; empty for any other."""
         return self._consoles.get(attempt_id, "")
 
+    def announce(self, attempt_id: str) -> None:
+        """Something about the attempt has changed: wake who waits for that."""
+        if event := self._changed.pop(attempt_id, None):
+            event.set()
+
     async def changed(self, attempt_id: str, timeout_s: float | None) -> None:
         """Wait until anything about the attempt changes, at most `timeout_s`; returning early is harmless."""
         event = self._changed.setdefault(attempt_id, asyncio.Event())
@@ -233,6 +238,9 @@ class Fleet:
 
     def _take(self, before: Record | None, step: Step) -> Record:
         record = step.record
+        if isinstance(record.state, Ended):
+            # JupyterHub has revoked it, or will: what is over keeps no secret.
+            record = replace(record, api_token="")
         if record != before:
             if before is not None and type(before.state) is not type(record.state):
                 self._log.info(
@@ -243,8 +251,7 @@ class Fleet:
             if record.moving and (before is None or not before.moving):
                 self._hurry(record.plan.region)
             self._tell(before, record)
-            if event := self._changed.pop(record.attempt_id, None):
-                event.set()
+            self.announce(record.attempt_id)
         self._carry_out(record, step.effects)
         return record
 
@@ -255,7 +262,7 @@ class Fleet:
         self._records.pop(record.attempt_id, None)
         self._tickets.pop(record.attempt_id, None)
         metrics.ATTEMPT_ENDS.labels(reason=record.state.because.name).inc()
-        self._ended[record.attempt_id] = replace(record, api_token="")
+        self._ended[record.attempt_id] = record
         while len(self._ended) > _REMEMBER_ENDED:
             self._ended.popitem(last=False)
 

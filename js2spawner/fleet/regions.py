@@ -154,6 +154,9 @@ class RegionDesk:
         )
 
     async def _find_network(self) -> str:
+        if self.region.network == "auto_allocated_network":
+            # Neutron makes it when a project first asks for it, and then always gives the same one.
+            return (await self.cloud.network.get_me_a_network()).id
         return (await self.cloud.network.find_network(self.region.network)).id
 
     async def _ensure_group(self) -> str:

@@ -20,6 +20,7 @@ from . import VERSION
 from . import seed as seeds
 from .account import SYSTEM_PATH
 from .channel import Backoff, Channel
+from .identity import Identity
 from .life import Life
 from .rundir import RunDir, UnsafeRunDir
 from .seed import NoSeed, Seed
@@ -48,8 +49,7 @@ def main(argv: Sequence[str]) -> int:
     os.umask(0o022)
     log.info("guest %s", VERSION)
     try:
-        run_dir = RunDir(options.run_dir)
-        return _live(options, run_dir)
+        return _live(options, RunDir(options.run_dir), Identity(options.state_dir))
     except UnsafeRunDir as problem:
         return _misused(str(problem))
     except OSError as problem:
@@ -61,14 +61,14 @@ def main(argv: Sequence[str]) -> int:
         return STOPPED
 
 
-def _live(options: argparse.Namespace, run_dir: RunDir) -> int:
+def _live(options: argparse.Namespace, run_dir: RunDir, identity: Identity) -> int:
     if options.unprivileged:
         # What outlives its parent comes to us instead of to init: there is no account to find it by.
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     seed = _read_seed(options)
     channel = Channel(seed.hub_host, seed.hub_port, seed.authority, options.source_address)
-    talk = Talk(seed, channel, run_dir.credential(), time.monotonic, time.sleep)
-    life = Life(talk, run_dir, time.monotonic, time.sleep, privileged=not options.unprivileged)
+    talk = Talk(seed, channel, identity.credential(seed.attempt), time.monotonic, time.sleep)
+    life = Life(talk, run_dir, identity, time.monotonic, time.sleep, privileged=not options.unprivileged)
     try:
         life.run()
     except Terminated:
@@ -125,6 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--config-drive", type=Path, metavar="DIR", help="read a config drive instead of the metadata service")
     add("--source-address", default="", metavar="IP", help="bind outgoing connections to this address")
     add("--run-dir", type=Path, default=Path("/run/js2"), metavar="DIR", help="own directory (default: %(default)s)")
+    add(
+        "--state-dir",
+        type=Path,
+        default=Path("/var/lib/js2"),
+        metavar="DIR",
+        help="what survives a reboot (default: %(default)s)",
+    )
     add("--unprivileged", action="store_true", help="make no account; run the server as yourself (not root)")
     add("--power-off", action="store_true", help="turn the machine off when the hub ends the attempt")
     return parser

@@ -14,6 +14,7 @@ from . import account, assignment, processes, vitals
 from .account import AccountProblem
 from .activity import Activity
 from .assignment import Assignment, BadAssignment
+from .identity import Identity
 from .launch import CannotStart
 from .notebook import GaveUp, Notebook
 from .rundir import RunDir
@@ -45,12 +46,14 @@ class Life:
         self,
         talk: Talk,
         run_dir: RunDir,
+        identity: Identity,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         privileged: bool,
     ) -> None:
         self._talk = talk
         self._run_dir = run_dir
+        self._identity = identity
         self._clock = clock
         self._sleep = sleep
         self._privileged = privileged
@@ -75,6 +78,7 @@ class Life:
             log.info("the hub ends this instance's attempt")
             self.end_processes()
             self._run_dir.forget()
+            self._identity.forget()
 
     def end_processes(self) -> None:
         """End whatever runs for the user."""

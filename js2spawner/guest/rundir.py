@@ -1,6 +1,6 @@
 """The agent's own directory, in memory (tmpfs) on a real instance: what must survive the agent but not the boot.
 
-<run-dir>/secret/   0700, files 0600: the channel credential, the assignment, which process is the server
+<run-dir>/secret/   0700, files 0600: the assignment, which process is the server
 <run-dir>/tls/      the server's certificates, for root and the user
 <run-dir>/log/      the server's output, for root and the user
 <run-dir>/public/   lease.json, for everybody: the server's own pages show it
@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-CREDENTIAL = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class UnsafeRunDir(Exception):
@@ -37,22 +34,11 @@ class RunDir:
         # Others pass through (0711) to the public file, but list nothing.
         for folder, mode in ((path, 0o711), (self.secret, 0o700), (self.public, 0o755)):
             folder.mkdir(mode=mode, parents=folder == path, exist_ok=True)
-            _check_ours(folder)
+            ensure_own(folder)
             folder.chmod(mode)
         for folder in (self.tls, self.log):
             folder.mkdir(mode=0o700, exist_ok=True)
-            _check_ours(folder)
-
-    def credential(self) -> str:
-        """The channel credential: 32 random bytes, made on the first call after boot."""
-        file = self.secret / "credential"
-        if file.exists():
-            kept = file.read_text().strip()
-            if CREDENTIAL.fullmatch(kept):
-                return kept
-        made = secrets.token_urlsafe(32)
-        write(file, made, 0o600)
-        return made
+            ensure_own(folder)
 
     def keep(self, name: str, value: Mapping[str, Any]) -> None:
         """Keep a JSON object under a name, for root only."""
@@ -94,7 +80,8 @@ def write(file: Path, text: str, mode: int, gid: int | None = None) -> None:
     fresh.replace(file)
 
 
-def _check_ours(folder: Path) -> None:
+def ensure_own(folder: Path) -> None:
+    """Raises UnsafeRunDir when the folder is not a directory of ours that only we can write to."""
     seen = folder.lstat()
     if not stat.S_ISDIR(seen.st_mode):
         raise UnsafeRunDir(f"{folder} is not a directory; remove it or choose another --run-dir.")

@@ -86,14 +86,21 @@ class Talk:
     def await_assignment(self) -> Mapping[str, Any]:
         """Ask until there is an assignment, and hand it over unchecked. Raises Refused."""
         timeout_s = self._poll_s + ASK_TIMEOUT_S
+        taken_since: float | None = None
         while True:
             asked_at = self._clock()
             answer = self._ask_for_ever("GET", "/v1/assignment", bearer=self._bearer, timeout_s=timeout_s)
             if answer.status == 200:
                 return answer.body
             if answer.status == 409:
-                raise Refused("the assignment was taken before")
-            if answer.status in (401, 403):
+                # Taken before the last reboot. The hub gives it again to who says hello again; one that was restarted
+                # in between has to be told of the reboot once more.
+                taken_since = self._clock() if taken_since is None else taken_since
+                if self._clock() - taken_since >= STRANGER_PATIENCE_S:
+                    raise Refused("the assignment was taken before")
+                self._sleep(STRANGER_PAUSE_S)
+                self.hello()
+            elif answer.status in (401, 403):
                 self._sleep(STRANGER_PAUSE_S)
             elif answer.status != 204:
                 self._sleep(answer.seconds("retry_s", self._backoff.next_s(), 0.1, 120.0))

@@ -33,7 +33,10 @@ class Book(Protocol):
         """The attempt, or None when there is no such attempt."""
 
     async def admitted(self, attempt_id: str, channel_hash: str, hello: Hello) -> None:
-        """Note the channel, durably: the guest is told only after this returns."""
+        """Note the channel, durably: the guest is told only after this returns. Called for each admitted hello.
+
+        A hello of another boot than the one that took the assignment asks for it anew: the instance was rebooted.
+        """
 
     def quarantine(self, attempt_id: str, why: str) -> None:
         """The attempt's ticket was shown twice before the assignment was taken: nothing may be given to it."""

@@ -159,7 +159,7 @@ class HelloHandler(GuestHandler):
         if desk.quarantines(expected, verdict):
             log.warning("Attempt %s: its ticket was shown twice, by %s at last", hello.attempt_id, self.source)
             book.quarantine(hello.attempt_id, SHOWN_TWICE)
-        elif verdict is Verdict.ADMIT:
+        elif verdict.status == 200:
             await book.admitted(hello.attempt_id, tickets.hashed(hello.credential), hello)
         elif verdict in (Verdict.REPLAY, Verdict.STRANGER) and expected is not None:
             log.warning("Attempt %s: refused a hello from %s (%s)", hello.attempt_id, self.source, verdict.outcome)

@@ -39,6 +39,7 @@ class Instance:
         self.book = book
         self.notebook_port = port
         self.run_dir = folder / "run"
+        self.state_dir = folder / "state"
         self.home = folder / "home"
         self.home.mkdir()
         self.program = folder / "guest"
@@ -69,6 +70,7 @@ class Instance:
         if self.config_drive is not None:
             where = ["--config-drive", str(self.config_drive)]
         command = [_python(), "-I", str(self.program / "agent.py"), "--unprivileged", "--run-dir", str(self.run_dir)]
+        command += ["--state-dir", str(self.state_dir)]
         with (self.folder / "console.log").open("ab") as console:
             self.agent = subprocess.Popen(
                 [*command, "--source-address", ADDRESS, *where],
@@ -91,6 +93,13 @@ class Instance:
         assert self.agent is not None
         self.agent.kill()
         self.agent.wait(timeout=10)
+
+    def lose_memory(self) -> None:
+        """As a reboot would: no process is left, and nothing of the run directory."""
+        self.kill_agent()
+        for pid in self.stubs():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.run_dir)
 
     def stubs(self) -> list[int]:
         """Process ids of the servers that run on this instance."""

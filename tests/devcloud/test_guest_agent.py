@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -63,7 +64,7 @@ async def test_no_secret_and_no_name_ever_reaches_the_console_or_an_argv(here: I
     here.boot()
     await here.book.until(listening(here))
     assert here.agent is not None
-    credential = (here.run_dir / "secret" / "credential").read_text()
+    credential = json.loads((here.state_dir / "credential.json").read_text())["credential"]
     secrets = [credential, books.TICKET, "alice", here.book.given.env["JUPYTERHUB_API_TOKEN"] or ""]
     argvs = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in [here.agent.pid, *here.stubs()])
     for secret in secrets:
@@ -77,7 +78,8 @@ async def test_what_the_guest_keeps_is_for_its_own_account_only(here: Instance) 
     here.boot()
     await here.book.until(listening(here))
     assert (here.run_dir / "secret").stat().st_mode & 0o077 == 0
-    for name in ("credential", "assignment.json", "notebook.json"):
+    assert (here.state_dir / "credential.json").stat().st_mode & 0o077 == 0
+    for name in ("assignment.json", "notebook.json"):
         assert (here.run_dir / "secret" / name).stat().st_mode & 0o077 == 0
     assert (here.run_dir / "log").stat().st_mode & 0o007 == 0
 
@@ -163,6 +165,19 @@ async def test_a_new_agent_of_the_same_boot_finds_the_running_server(here: Insta
     await here.book.until(listening(here))
     assert here.stubs() == pids
     assert here.book.lines == [f"admitted {books.SERVER_ID}"]
+
+
+async def test_a_rebooted_instance_takes_its_assignment_once_more(here: Instance) -> None:
+    here.book.given = here.assignment()
+    here.boot()
+    await here.book.until(listening(here))
+    here.lose_memory()
+    here.book.reports.clear()
+    # What the fleet does when a hello of another boot arrives.
+    await here.book.change(assignment_taken=False)
+    here.boot()
+    await here.book.until(listening(here))
+    assert len(here.stubs()) == 1
 
 
 async def test_a_silent_busy_kernel_is_noticed(here: Instance) -> None:

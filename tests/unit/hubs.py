@@ -64,8 +64,8 @@ class FleetInMemory(Js2Fleet):
             made = datetime(2026, 11, 1, tzinfo=UTC)
             return [Image("i1", "js2-minimal", "active", "public", 1, 0, 0, made, "", {})]
 
-        async def network(name: str) -> SimpleNamespace:
-            return SimpleNamespace(id=name)
+        async def network() -> SimpleNamespace:
+            return SimpleNamespace(id="network-1")
 
         async def group(name: str, description: str, rules: object) -> SimpleNamespace:
             return SimpleNamespace(id=name)
@@ -73,7 +73,7 @@ class FleetInMemory(Js2Fleet):
         return Cloud(
             compute=self.compute,
             images=SimpleNamespace(list=images),
-            network=SimpleNamespace(find_network=network, ensure_group=group),
+            network=SimpleNamespace(get_me_a_network=network, ensure_group=group),
         )
 
 

@@ -213,8 +213,10 @@ class Machines:
 
     def _guest_command(self, spec: MachineSpec, folder: Path) -> tuple[str, ...]:
         run_dir, mnt = ("/run/js2", Path("/mnt")) if self._private else (str(folder / "run"), folder)
+        # What survives a reboot lies on the machine's disk; of /var there is none.
+        state_dir = "/root/.js2" if self._private else str(folder / "disk" / "root" / ".js2")
         command = [sys.executable, "-I", str(self._guest.resolve()), "--metadata-url", self._metadata_url]
-        command += ["--source-address", spec.address, "--run-dir", run_dir]
+        command += ["--source-address", spec.address, "--run-dir", run_dir, "--state-dir", state_dir]
         if spec.config_drive:
             command += ["--config-drive", str(mnt / "config-drive")]
         return (*command, *([] if self._private else ["--unprivileged"]))

@@ -8,28 +8,14 @@ import pytest
 
 from js2spawner.guest import rundir
 from js2spawner.guest.rundir import RunDir, UnsafeRunDir
-from js2spawner.handshake import tickets
 
 
 def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_the_credential_is_made_once_per_boot(tmp_path: Path) -> None:
-    made = RunDir(tmp_path / "js2").credential()
-    assert tickets.SHAPE.fullmatch(made)
-    assert RunDir(tmp_path / "js2").credential() == made
-
-
-def test_a_damaged_credential_is_made_anew(tmp_path: Path) -> None:
-    run = RunDir(tmp_path / "js2")
-    (run.secret / "credential").write_text("half of")
-    assert tickets.SHAPE.fullmatch(run.credential())
-
-
 def test_secrets_are_for_the_agent_and_the_lease_is_for_everybody(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "js2")
-    run.credential()
     run.keep("assignment", {"id": "a"})
     run.publish({"why": "idle"})
     assert (mode(run.path), mode(run.secret), mode(run.public)) == (0o711, 0o700, 0o755)
@@ -62,7 +48,7 @@ def test_what_was_kept_is_found_again_and_damage_is_nothing(tmp_path: Path) -> N
 
 def test_when_the_attempt_has_ended_no_secret_stays(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "js2")
-    run.credential()
+    run.keep("assignment", {"id": "a"})
     run.forget()
     assert not run.secret.exists()
     assert not run.tls.exists()

@@ -96,9 +96,17 @@ def test_a_hub_that_answers_polls_at_once_does_not_become_a_busy_loop() -> None:
     assert hub.now >= 60
 
 
-def test_an_assignment_taken_before_is_final() -> None:
-    with pytest.raises(Refused):
-        Hub(Answer(409, {})).talk.await_assignment()
+def test_an_assignment_taken_before_the_reboot_is_asked_for_with_another_hello() -> None:
+    hub = Hub(Answer(409, {}), ok(), ok(id="a"))
+    assert hub.talk.await_assignment() == {"id": "a"}
+    assert [path for path, _ in hub.asked] == ["/v1/assignment", "/v1/hello", "/v1/assignment"]
+
+
+def test_a_hub_that_gives_a_taken_assignment_to_nobody_is_left_after_ten_minutes() -> None:
+    hub = Hub(*[answer for _ in range(100) for answer in (Answer(409, {}), ok())])
+    with pytest.raises(Refused, match="taken"):
+        hub.talk.await_assignment()
+    assert 600 <= hub.now < 660
 
 
 @pytest.mark.parametrize("status", [401, 403])

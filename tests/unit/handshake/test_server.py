@@ -82,7 +82,7 @@ async def test_a_lost_answer_to_the_hello_is_harmless(counter: Counter) -> None:
     async with counter.guest() as guest:
         await guest.hello()
         assert (await guest.hello())[0] == 200
-    assert counter.book.lines == [f"admitted {books.SERVER_ID}"]
+    assert "quarantined" not in counter.book.lines
 
 
 async def test_a_hello_from_another_address_is_refused_and_harms_nobody(counter: Counter) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from js2spawner.guest.rundir import CREDENTIAL
+from js2spawner.guest.identity import CREDENTIAL
 from js2spawner.handshake import tickets
 
 

@@ -1,0 +1,59 @@
+"""What the parts of Cinder share: usage against quotas, metadata, removal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from js2spawner.devcloud.calls import Call
+from js2spawner.devcloud.cloud import DevCloud
+from js2spawner.devcloud.errors import Refusal
+from js2spawner.devcloud.files import sweep
+from js2spawner.devcloud.records import Snapshot, Volume
+
+ZONE = "nova"
+VOLUME_TYPE = {
+    "id": "6f0e1f0c-0d2b-4e0f-9d6e-6d5a1c2b7a11",
+    "name": "__DEFAULT__",
+    "description": "Default Volume Type",
+}
+
+
+def used(cloud: DevCloud, project_id: str) -> dict[str, int]:
+    volumes = [known for known in cloud.store.all(Volume) if known.project_id == project_id]
+    snapshots = [known for known in cloud.store.all(Snapshot) if known.project_id == project_id]
+    return {
+        "volumes": len(volumes),
+        "gigabytes": sum(known.size_gb for known in volumes),
+        "snapshots": len(snapshots),
+    }
+
+
+def check_room(call: Call, volumes: int, gigabytes: int) -> None:
+    held = used(call.cloud, call.project_id)
+    if call.cloud.over(call.project_id, "volume.volumes", held["volumes"] + volumes):
+        limit = call.cloud.limit(call.project_id, "volume.volumes")
+        raise Refusal(
+            413, f"VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota 'volumes'."
+        )
+    if call.cloud.over(call.project_id, "volume.gigabytes", held["gigabytes"] + gigabytes):
+        limit = call.cloud.limit(call.project_id, "volume.gigabytes")
+        text = (
+            "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. "
+            f"Requested {gigabytes}G, quota is {limit}G and {held['gigabytes']}G has been consumed."
+        )
+        raise Refusal(413, text)
+
+
+def checked_metadata(metadata: Any) -> dict[str, str]:
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise Refusal(400, f"Invalid input for field/attribute metadata. Value: {metadata}.")
+    if any(len(key) > 255 or len(value) > 255 for key, value in metadata.items()):
+        raise Refusal(400, "Invalid input for field/attribute metadata. A key or value is too long")
+    return dict(metadata)
+
+
+def remove(cloud: DevCloud, kind: type[Volume | Snapshot], key: str) -> None:
+    record = cloud.store.get(kind, key)
+    if record is not None:
+        cloud.store.remove(record)
+        cloud.life.spawn(sweep(cloud))

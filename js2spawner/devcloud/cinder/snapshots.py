@@ -1,0 +1,92 @@
+"""Snapshots of volumes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from js2spawner.devcloud.calls import Answer, Call, Route
+from js2spawner.devcloud.cinder.common import checked_metadata, remove
+from js2spawner.devcloud.clock import iso_micro
+from js2spawner.devcloud.cloud import DevCloud, new_id
+from js2spawner.devcloud.errors import Refusal
+from js2spawner.devcloud.records import Snapshot, Volume
+
+
+async def list_snapshots(call: Call) -> Answer:
+    found = [known for known in call.cloud.store.all(Snapshot) if known.project_id == call.project_id]
+    for key in ("name", "status", "volume_id"):
+        if key in call.query:
+            found = [known for known in found if getattr(known, key) == call.query[key]]
+    return Answer({"snapshots": [_snapshot_view(known) for known in found]})
+
+
+async def create_snapshot(call: Call) -> Answer:
+    asked = call.member("snapshot")
+    volume = call.cloud.store.get(Volume, str(asked.get("volume_id")))
+    if volume is None or volume.project_id != call.project_id:
+        raise Refusal(404, f"Volume {asked.get('volume_id')} could not be found.")
+    if volume.status != "available" and not asked.get("force"):
+        raise Refusal(
+            400, f"Invalid volume: Volume {volume.id} status must be available, but current status is: {volume.status}."
+        )
+    held = sum(1 for known in call.cloud.store.all(Snapshot) if known.project_id == call.project_id)
+    if call.cloud.over(call.project_id, "volume.snapshots", held + 1):
+        limit = call.cloud.limit(call.project_id, "volume.snapshots")
+        raise Refusal(413, f"SnapshotLimitExceeded: Maximum number of snapshots allowed ({limit}) exceeded")
+    now = call.cloud.clock.now()
+    snapshot = Snapshot(
+        new_id(), call.project_id, volume.id, asked.get("name"), asked.get("description"), volume.size_gb, "creating",
+        now, now, checked_metadata(asked.get("metadata") or {}),
+    )  # fmt: skip
+    call.cloud.store.put(snapshot)
+    call.cloud.life.later("volume", lambda: _snapshot_done(call.cloud, snapshot.id))
+    return Answer({"snapshot": _snapshot_view(snapshot)}, 202)
+
+
+async def show_snapshot(call: Call) -> Answer:
+    return Answer({"snapshot": _snapshot_view(_snapshot_of(call))})
+
+
+async def delete_snapshot(call: Call) -> Answer:
+    snapshot = _snapshot_of(call)
+    call.cloud.store.put(replace(snapshot, status="deleting"))
+    call.cloud.life.later("volume", lambda: remove(call.cloud, Snapshot, snapshot.id))
+    return Answer(status=202, content_type="text/html; charset=UTF-8")
+
+
+def _snapshot_done(cloud: DevCloud, key: str) -> None:
+    snapshot = cloud.store.get(Snapshot, key)
+    if snapshot is not None and snapshot.status == "creating":
+        cloud.store.put(replace(snapshot, status="available"))
+
+
+def _snapshot_of(call: Call) -> Snapshot:
+    key = call.names["id"]
+    snapshot = call.cloud.store.get(Snapshot, key)
+    if snapshot is None or snapshot.project_id != call.project_id:
+        raise Refusal(404, f"Snapshot {key} could not be found.")
+    return snapshot
+
+
+def _snapshot_view(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "id": snapshot.id,
+        "volume_id": snapshot.volume_id,
+        "name": snapshot.name,
+        "description": snapshot.description,
+        "size": snapshot.size_gb,
+        "status": snapshot.status,
+        "created_at": iso_micro(snapshot.created),
+        "updated_at": iso_micro(snapshot.updated),
+        "metadata": dict(snapshot.metadata),
+    }
+
+
+ROUTES = (
+    Route("GET", "/snapshots", "snapshots.list", list_snapshots),
+    Route("GET", "/snapshots/detail", "snapshots.list", list_snapshots),
+    Route("POST", "/snapshots", "snapshots.create", create_snapshot),
+    Route("GET", "/snapshots/{id}", "snapshots.show", show_snapshot),
+    Route("DELETE", "/snapshots/{id}", "snapshots.delete", delete_snapshot),
+)

@@ -1,0 +1,156 @@
+"""What the handshake hears from the fleet: one assignment for one guest, and one more after a reboot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from js2spawner.fleet.book import FleetBook
+from js2spawner.handshake.messages import Activity, Assignment, Health, Lease, Report
+from js2spawner.handshake.messages import Hello as HelloMessage
+from js2spawner.instance import Assigned, Booting, Building, Ended, Ending, Greeted, Owner, Record, Running
+from tests.unit.fleet.stand_ins import Compute, fleet_over, until
+from tests.unit.lives import PLAN
+
+ALICE = Owner("alice", "")
+GIVEN = Assignment("given", "alice", 20001, False, ("lab",), {}, "10.0.0.9", 8888)
+
+
+def hello(attempt: str, boot: str) -> HelloMessage:
+    return HelloMessage(attempt, "t", "c", "server-1", boot, "1")
+
+
+def report(stage: str, assignment: str = "given", problem: str = "") -> Report:
+    health = Health(0, 0, 0, 0, 0, 0)
+    return Report(stage, assignment, problem, "", health, Activity(0, "none"), True, 0)  # type: ignore[arg-type]
+
+
+@dataclass
+class Spawner:
+    """Hands over and notes that it did."""
+
+    book: FleetBook
+    handed: list[str] = field(default_factory=list)
+    reports: int = 0
+
+    def take_report(self, report: Report) -> None:
+        self.reports += 1
+
+    def lease_notice(self) -> Lease | None:
+        return None
+
+    def hand_over(self, record: Record) -> None:
+        self.handed.append(record.attempt_id)
+        self.book.offer(record.attempt_id, GIVEN)
+
+
+@asynccontextmanager
+async def greeted(tmp_path: Path) -> AsyncIterator[tuple[FleetBook, str]]:
+    compute = Compute()
+    async with fleet_over(compute, tmp_path) as fleet:
+        book = FleetBook(fleet)
+        attempt = fleet.launch(ALICE, PLAN, 1).attempt_id
+        await until(fleet, attempt, lambda r: isinstance(r.state, Building))
+        compute.boot("server-1")
+        await until(fleet, attempt, lambda r: isinstance(r.state, Booting))
+        await book.admitted(attempt, "channel", hello(attempt, "boot-1"))
+        yield book, attempt
+
+
+async def listening(book: FleetBook, attempt: str) -> None:
+    book.offer(attempt, GIVEN)
+    for stage in ("account", "notebook", "listening"):
+        await book.report(attempt, report(stage))
+
+
+async def test_a_hello_is_durable_when_it_is_answered(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        stored = await book.fleet.find(attempt)
+        assert stored is not None
+        assert isinstance(stored.state, Greeted)
+        assert stored.channel_hash == "channel"
+
+
+async def test_an_assignment_is_given_again_until_it_is_acknowledged_and_then_to_nobody(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        book.offer(attempt, GIVEN)
+        assert book.assignment(attempt) is book.assignment(attempt) is GIVEN
+        await book.report(attempt, report("account", assignment="another"))
+        assert book.assignment(attempt) is GIVEN
+        await book.report(attempt, report("account"))
+        assert book.assignment(attempt) is None
+        assert book.expected(attempt).assignment_taken
+
+
+async def test_the_way_to_a_running_server(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        await listening(book, attempt)
+        assert isinstance(book.fleet.get(attempt).state, Running)
+
+
+async def test_a_rebooted_instance_is_handed_over_once_more_and_stays_running(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        await listening(book, attempt)
+        spawner = Spawner(book)
+        book.listen(spawner, book.fleet.get(attempt))
+        await book.admitted(attempt, "channel", hello(attempt, "boot-2"))
+        assert spawner.handed == [attempt]
+        assert book.assignment(attempt) is GIVEN
+        assert not book.expected(attempt).assignment_taken
+        assert isinstance(book.fleet.get(attempt).state, Running)
+        await book.report(attempt, report("account"))
+        assert book.assignment(attempt) is None
+        assert book.expected(attempt).assignment_taken
+        assert book.fleet.get(attempt).boot_id == "boot-2"
+
+
+async def test_a_reboot_while_the_hub_was_away_waits_for_the_spawner(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        await listening(book, attempt)
+        await book.admitted(attempt, "channel", hello(attempt, "boot-2"))
+        assert book.assignment(attempt) is None
+        spawner = Spawner(book)
+        book.listen(spawner, book.fleet.get(attempt))
+        assert book.assignment(attempt) is GIVEN
+
+
+async def test_a_hello_of_the_same_boot_asks_for_nothing_anew(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        await listening(book, attempt)
+        spawner = Spawner(book)
+        book.listen(spawner, book.fleet.get(attempt))
+        await book.admitted(attempt, "channel", hello(attempt, "boot-1"))
+        assert spawner.handed == []
+
+
+async def test_a_guest_that_cannot_go_on_ends_a_start_but_never_a_running_server(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        await listening(book, attempt)
+        orders = await book.report(attempt, report("failed", problem="notebook"))
+        assert not orders.stop
+        assert isinstance(book.fleet.get(attempt).state, Running)
+
+
+async def test_what_a_guest_failed_at_is_named(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        book.offer(attempt, GIVEN)
+        await book.report(attempt, report("account"))
+        assert isinstance(book.fleet.get(attempt).state, Assigned)
+        orders = await book.report(attempt, report("failed", problem="gpu"))
+        state = book.fleet.get(attempt).state
+        assert isinstance(state, Ending | Ended)
+        assert state.because.name == "gpu"
+        assert orders.stop
+
+
+async def test_a_ticket_shown_twice_ends_the_attempt(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        book.quarantine(attempt, "shown twice")
+        assert book.expected(attempt).quarantined
+
+
+async def test_an_unknown_attempt_is_unknown(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, _attempt):
+        assert book.expected("stranger") is None
