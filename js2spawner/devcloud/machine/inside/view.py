@@ -8,6 +8,7 @@ What stays shared is the network (the machine is one address of the host's loopb
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from .linux import (
@@ -146,6 +147,15 @@ def _make_devices(root: Path) -> None:
     mount("shm", devices / "shm", "tmpfs", _EPHEMERAL, "mode=1777")
 
 
+def _give_boot_id(root: Path, processes: Path) -> None:
+    """A boot of its own for each power-on: the kernel it shares with the host knows only the host's."""
+    file = root / "run" / "boot-id"
+    file.write_text(f"{uuid.uuid4()}\n")
+    known = processes / "sys/kernel/random/boot_id"
+    mount(str(file), known, "", MS_BIND)
+    set_mount_attributes(known, MOUNT_ATTR_RDONLY)
+
+
 def _make_kernel_files(root: Path) -> None:
     processes = root / "proc"
     processes.mkdir()
@@ -159,6 +169,7 @@ def _make_kernel_files(root: Path) -> None:
             mount("/dev/null", processes / name, "", MS_BIND)
         elif (processes / name).is_dir():
             mount("masked", processes / name, "tmpfs", _EPHEMERAL, "mode=000,size=4k")
+    _give_boot_id(root, processes)
     (root / "sys").mkdir()
     # Not recursive: control groups and debugging interfaces are mounted below it.
     mount("/sys", root / "sys", "", MS_BIND)

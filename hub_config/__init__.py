@@ -1,0 +1,1 @@
+"""What an operator of this hub edits. `jupyterhub_config.py` reads it from top to bottom."""

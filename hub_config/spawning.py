@@ -1,0 +1,52 @@
+"""Servers: each on an instance of its own, made by js2spawner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hub_config.settings import Settings
+from js2spawner.catalog import Catalog
+
+_HOUR_S = 3600
+
+
+def configure(c: Any, settings: Settings) -> None:
+    """The spawner, its fleet, and JupyterHub's own limits around them.
+
+    Raises CatalogError: a mistake in the catalog is told at start, not when somebody chooses.
+    """
+    Catalog.load(settings.catalog)
+    c.JupyterHub.spawner_class = "js2spawner.spawner.Js2Spawner"
+    _fleet(c, settings)
+
+    c.JupyterHub.allow_named_servers = settings.named_servers > 0
+    c.JupyterHub.named_server_limit_per_user = settings.named_servers
+    # A restart of the hub is nobody's business: instances run on and are found again.
+    c.JupyterHub.cleanup_servers = False
+    # How long the answer to a start waits for it. The default 10 s are a blank page before the progress page; with 0, a
+    # refusal (a wrong option) would be told there too, and over REST not at all.
+    c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0.3}
+    # A start waits in the fleet, where it is shown its place; beyond this many, JupyterHub answers 429.
+    c.JupyterHub.concurrent_spawn_limit = 500
+    # A cloud without room is no reason for the hub to end itself.
+    c.Spawner.consecutive_failure_limit = 0
+    # Every phase of a start has a deadline of its own in the fleet; this one is only the last resort.
+    c.Spawner.start_timeout = 6 * _HOUR_S
+    c.Spawner.http_timeout = 60
+    c.Spawner.poll_interval = 30
+    c.Spawner.default_url = "/lab"
+
+
+def _fleet(c: Any, settings: Settings) -> None:
+    c.Js2Fleet.state_dir = str(settings.state_dir)
+    c.Js2Fleet.catalog_file = str(settings.catalog)
+    c.Js2Fleet.handshake_bind_address = settings.handshake_host
+    c.Js2Fleet.handshake_port = settings.handshake_port
+    if settings.handshake_url:
+        c.Js2Fleet.handshake_connect_url = settings.handshake_url
+    if settings.hub_id:
+        c.Js2Fleet.hub_id = settings.hub_id
+    if settings.clouds_yaml:
+        c.Js2Fleet.clouds_yaml = str(settings.clouds_yaml)
+    if settings.idle_minutes:
+        c.Js2Fleet.idle_minutes = settings.idle_minutes

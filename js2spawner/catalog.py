@@ -1,0 +1,302 @@
+"""The catalog: what this hub offers, to whom, and on what terms. Read once at start from a YAML file an operator edits.
+
+The file has four sections of named entries (`regions`, `profiles`, `images`, `flavors`) and the `defaults`. Order
+counts: it is the order on the page, and the first region is the default one. docs/operators.md explains every setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from js2spawner import located_yaml
+from js2spawner.lease import Policy
+from js2spawner.located_yaml import FileError, Located, Mistake, YamlPath, shown
+
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+Names = Annotated[tuple[Text, ...], Field(strict=False)]
+
+
+class CatalogError(FileError):
+    """The catalog has mistakes; `mistakes` lists all of them, one line each with file and line."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _Entry(_Settings):
+    name: Name
+
+
+E = TypeVar("E", bound=_Entry)
+
+
+class Region(_Entry):
+    """One region of one cloud. `cloud` is the entry in clouds.yaml; without `region`, that entry says which."""
+
+    cloud: Text
+    region: Text | None = None
+    network: Text = "auto_allocated_network"
+    security_group: Text = "js2-hub"
+    config_drive: bool = True
+
+
+class Profile(_Entry):
+    """The terms of use: `retries` are further attempts after one that failed for a passing reason."""
+
+    sudo: bool = False
+    idle_minutes: float = Field(60, gt=0, le=60 * 24 * 30)
+    longest_hours: float = Field(24, gt=0, le=24 * 365)
+    warn_minutes: float = Field(10, gt=0, le=60 * 24)
+    extend_minutes: float = Field(60, gt=0, le=60 * 24 * 7)
+    extensions: int = Field(3, ge=0, le=1000)
+    retries: int = Field(2, ge=0, le=10)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            idle_s=self.idle_minutes * 60,
+            longest_s=self.longest_hours * 3600,
+            warn_s=self.warn_minutes * 60,
+            extend_s=self.extend_minutes * 60,
+            extensions=self.extensions,
+        )
+
+
+class Gpu(_Settings):
+    """What a person calls the GPU ("A100 slice") and how much memory it has."""
+
+    kind: Text
+    memory_gb: float = Field(gt=0)
+
+
+class FlavorEntry(_Entry):
+    """One Nova flavor; `name` is Nova's. The sizes are shown until the cloud has told its own."""
+
+    title: Text
+    vcpus: int = Field(gt=0)
+    memory_gb: float = Field(gt=0)
+    disk_gb: float = Field(gt=0)
+    su_per_hour: float = Field(ge=0)
+    gpu: Gpu | None = None
+    groups: Names | None = None
+
+    def at_least(self, other: FlavorEntry) -> bool:
+        return self.vcpus >= other.vcpus and self.memory_gb >= other.memory_gb and self.disk_gb >= other.disk_gb
+
+
+class ImageEntry(_Entry):
+    """One image as users see it. `image` is Glance's name (the newest of that name is taken) or id.
+
+    `smallest` and `flavors` narrow the flavors it may run on; `groups` narrows who may use it.
+    """
+
+    title: Text
+    description: Text
+    image: Text
+    inside: Texts = ()
+    gpu: Literal["required", "possible", "no"] = "no"
+    smallest: Text | None = None
+    flavors: Names | None = None
+    groups: Names | None = None
+    profile: Text
+    region: Text | None = None
+
+
+class Defaults(_Settings):
+    """What somebody gets who asks for nothing in particular."""
+
+    image: Text
+    flavor: Text
+
+
+_SECTIONS: dict[str, tuple[str, type[_Entry]]] = {
+    "regions": ("region", Region),
+    "profiles": ("profile", Profile),
+    "images": ("image", ImageEntry),
+    "flavors": ("flavor", FlavorEntry),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A checked catalog: every name one entry uses for another exists. Entries stand in the file's order."""
+
+    regions: tuple[Region, ...]
+    profiles: tuple[Profile, ...]
+    images: tuple[ImageEntry, ...]
+    flavors: tuple[FlavorEntry, ...]
+    defaults: Defaults
+
+    @classmethod
+    def load(cls, path: Path | str, *, idle_minutes: float | None = None) -> Catalog:
+        """Read and check the file. `idle_minutes` replaces that of every profile (demonstrations and tests).
+
+        Raises CatalogError with all mistakes of the file.
+        """
+        try:
+            located = located_yaml.read(Path(path))
+        except FileError as error:
+            raise CatalogError(error.mistakes) from error
+        mistakes: list[Mistake] = []
+        entries = {section: tuple(_entries(located, section, mistakes)) for section in _SECTIONS}
+        defaults = _defaults(located, mistakes)
+        mistakes += _references(located, entries["images"])
+        if mistakes or defaults is None:
+            raise CatalogError(located.told(mistakes))
+        catalog = cls(**entries, defaults=defaults)
+        if contradictions := list(_contradictions(catalog)):
+            raise CatalogError(located.told(contradictions))
+        return catalog if idle_minutes is None else catalog._with_idle_minutes(idle_minutes)
+
+    def _with_idle_minutes(self, minutes: float) -> Catalog:
+        profiles = tuple(
+            profile.model_copy(update={"idle_minutes": minutes, "warn_minutes": min(profile.warn_minutes, minutes / 2)})
+            for profile in self.profiles
+        )
+        return replace(self, profiles=profiles)
+
+    @property
+    def home_region(self) -> Region:
+        """Where an image is started that names no region: the first of the file."""
+        return self.regions[0]
+
+    def image(self, name: str) -> ImageEntry | None:
+        return _named(self.images, name)
+
+    def flavor(self, name: str) -> FlavorEntry | None:
+        return _named(self.flavors, name)
+
+    @property
+    def default_image(self) -> ImageEntry:
+        return self._present(self.images, self.defaults.image)
+
+    @property
+    def default_flavor(self) -> FlavorEntry:
+        return self._present(self.flavors, self.defaults.flavor)
+
+    def profile_of(self, image: ImageEntry) -> Profile:
+        return self._present(self.profiles, image.profile)
+
+    def region_of(self, image: ImageEntry) -> Region:
+        return self._present(self.regions, image.region) if image.region else self.home_region
+
+    def policy_for(self, image_name: str) -> Policy:
+        """The lease policy of a running server's image; the default image's once that one has left the catalog."""
+        return self.profile_of(self.image(image_name) or self.default_image).policy
+
+    @staticmethod
+    def _present(entries: tuple[E, ...], name: str) -> E:
+        """An entry that `load` has made sure of."""
+        entry = _named(entries, name)
+        assert entry is not None
+        return entry
+
+    def flavors_for(self, image: ImageEntry) -> tuple[FlavorEntry, ...]:
+        """The flavors an image may run on, whoever asks, in the catalog's order."""
+        return tuple(flavor for flavor in self.flavors if not self.unfit(image, flavor))
+
+    def unfit(self, image: ImageEntry, flavor: FlavorEntry) -> str:
+        """Why the image may not run on the flavor, as a sentence; empty when it may."""
+        if image.flavors is not None and flavor.name not in image.flavors:
+            return f"{image.title} is not offered on {flavor.title}."
+        if image.gpu == "required" and flavor.gpu is None:
+            return f"{image.title} needs a GPU, and {flavor.title} has none."
+        if image.gpu == "no" and flavor.gpu is not None:
+            return f"{image.title} cannot use the GPU of {flavor.title}."
+        if image.smallest:
+            smallest = self._present(self.flavors, image.smallest)
+            if not flavor.at_least(smallest):
+                return f"{image.title} needs at least {smallest.title}."
+        return ""
+
+
+def _named(entries: tuple[E, ...], name: str) -> E | None:
+    return next((entry for entry in entries if entry.name == name), None)
+
+
+def _entries(located: Located, section: str, mistakes: list[Mistake]) -> list[Any]:
+    """The entries of one section that are right by themselves; what is wrong is added to `mistakes`."""
+    word, model = _SECTIONS[section]
+    raw = located.data.get(section) if isinstance(located.data, dict) else None
+    if not isinstance(raw, dict) or not raw:
+        mistakes.append(((section,), f"“{section}” must list at least one {word}, each under its name."))
+        return []
+    good: list[Any] = []
+    for name, settings in raw.items():
+        path: YamlPath = (section, str(name))
+        thing = f"{word} {shown(name)}"
+        if isinstance(settings, dict) and "name" in settings:
+            mistakes.append(((*path, "name"), f"{thing} has its name before the colon already; remove “name”."))
+            continue
+        try:
+            good.append(model.model_validate({**settings, "name": name} if isinstance(settings, dict) else settings))
+        except ValidationError as error:
+            mistakes += located_yaml.explain(error, model, thing, path)
+    return good
+
+
+def _defaults(located: Located, mistakes: list[Mistake]) -> Defaults | None:
+    """The defaults; also what is no section at all."""
+    data = located.data if isinstance(located.data, dict) else {}
+    for key in data:
+        if key not in (*_SECTIONS, "defaults"):
+            known = ", ".join((*_SECTIONS, "defaults"))
+            mistakes.append(((str(key),), f"{shown(key)} is no section of a catalog; known are {known}."))
+    if "defaults" not in data:
+        mistakes.append(((), "the section “defaults” is missing; add it with an image and a flavor."))
+        return None
+    try:
+        return Defaults.model_validate(data["defaults"])
+    except ValidationError as error:
+        mistakes += located_yaml.explain(error, Defaults, "the section defaults", ("defaults",))
+        return None
+
+
+def _references(located: Located, images: Iterable[ImageEntry]) -> Iterator[Mistake]:
+    """Names that are used and stand nowhere. A name whose own entry has a mistake counts as there."""
+    data = located.data if isinstance(located.data, dict) else {}
+
+    def lost(section: str, name: object) -> str:
+        present = data.get(section)
+        if not isinstance(name, str) or not isinstance(present, dict) or name in map(str, present):
+            return ""
+        word = _SECTIONS[section][0]
+        return f"there is no {word} {shown(name)} under “{section}”; known are {', '.join(map(str, present))}."
+
+    for image in images:
+        here: YamlPath = ("images", image.name)
+        for setting, section in (("smallest", "flavors"), ("profile", "profiles"), ("region", "regions")):
+            if sentence := lost(section, getattr(image, setting)):
+                yield (*here, setting), sentence
+        for position, flavor in enumerate(image.flavors or ()):
+            if sentence := lost("flavors", flavor):
+                yield (*here, "flavors", position), sentence
+    defaults = data.get("defaults")
+    for setting, section in (("image", "images"), ("flavor", "flavors")):
+        if isinstance(defaults, dict) and (sentence := lost(section, defaults.get(setting))):
+            yield ("defaults", setting), sentence
+
+
+def _contradictions(catalog: Catalog) -> Iterator[Mistake]:
+    """Settings that are right one by one and wrong together."""
+    for profile in catalog.profiles:
+        if profile.warn_minutes >= profile.idle_minutes:
+            sentence = f"“warn_minutes” of profile {shown(profile.name)} must be less than its “idle_minutes”."
+            yield ("profiles", profile.name, "warn_minutes"), sentence
+    for image in catalog.images:
+        for position, name in enumerate(image.flavors or ()):
+            flavor = catalog.flavor(name)
+            if flavor and (sentence := catalog.unfit(image, flavor)):
+                yield ("images", image.name, "flavors", position), f"{sentence} Remove it from this list."
+        if not catalog.flavors_for(image):
+            yield ("images", image.name), f"image {shown(image.name)} fits none of the flavors; change it or add one."
+    if sentence := catalog.unfit(catalog.default_image, catalog.default_flavor):
+        yield ("defaults", "flavor"), f"the default flavor does not fit the default image: {sentence}"

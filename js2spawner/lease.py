@@ -1,0 +1,105 @@
+"""How long a running server may stay: until nobody has used it for a while, or until it has run its longest.
+
+Pure. A policy is the profile's, a lease is what it means for one server at one moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+Why = Literal["idle", "age"]
+
+_REASONS: dict[Why, str] = {
+    "idle": "because nobody has used it",
+    "age": "because it has then run as long as it may",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a profile allows.
+
+    `idle_s`: seconds without use after which the server ends. `longest_s`: seconds after its start at which it ends
+    however busy it is. `warn_s`: seconds before the end from which the user is warned. `extend_s`: seconds one
+    extension adds. `extensions`: how many of them a server may have in its life.
+    """
+
+    idle_s: float
+    longest_s: float
+    warn_s: float
+    extend_s: float
+    extensions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """When a server ends and what can be done about it. `why`: "idle" nobody uses it, "age" it ran its longest."""
+
+    ends_at: datetime
+    why: Why
+    warn: bool
+    can_extend: bool
+    extensions_left: int
+    extend_s: float
+
+    def ended(self, now: datetime) -> bool:
+        return now >= self.ends_at
+
+    def seconds_left(self, now: datetime) -> float:
+        """Seconds until the end, 0 once it has passed."""
+        return max(0.0, (self.ends_at - now).total_seconds())
+
+
+def lease(
+    policy: Policy,
+    *,
+    started: datetime,
+    last_activity: datetime,
+    extended_s: float,
+    extensions_used: int,
+    now: datetime,
+) -> Lease:
+    """The lease of one server. `extended_s` is what all its extensions so far add up to; it moves both ends."""
+    extended = timedelta(seconds=extended_s)
+    age_end = started + timedelta(seconds=policy.longest_s) + extended
+    # The hub knows no activity before the start, and a reused record may still hold that of an earlier life.
+    idle_end = max(started, last_activity) + timedelta(seconds=policy.idle_s) + extended
+    why: Why = "age" if age_end <= idle_end else "idle"
+    ends_at = min(age_end, idle_end)
+    left = max(0, policy.extensions - extensions_used)
+    return Lease(
+        ends_at=ends_at,
+        why=why,
+        warn=now >= ends_at - timedelta(seconds=policy.warn_s),
+        # An end that passed may still be moved until the server is really stopped, if that brings it back to life.
+        can_extend=left > 0 and now < ends_at + timedelta(seconds=policy.extend_s),
+        extensions_left=left,
+        extend_s=policy.extend_s,
+    )
+
+
+def sentence(current: Lease, now: datetime) -> str:
+    """What the lease means, for the user."""
+    if current.ended(now):
+        return f"Your server is about to end {_REASONS[current.why]}."
+    span = duration(current.seconds_left(now))
+    if current.why == "idle" and not current.warn:
+        return f"Your server ends in {span} unless you use it."
+    return f"Your server ends in {span} {_REASONS[current.why]}."
+
+
+def duration(seconds: float) -> str:
+    """A span of time as a person says it: "40 seconds", "12 minutes", "2 hours 5 minutes"."""
+    if seconds < 90:
+        return _count(round(seconds), "second")
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return _count(minutes, "minute")
+    hours, rest = divmod(minutes, 60)
+    return _count(hours, "hour") + (f" {_count(rest, 'minute')}" if rest else "")
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

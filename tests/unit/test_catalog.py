@@ -1,0 +1,189 @@
+"""The catalog: what a right one says, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from js2spawner.catalog import Catalog, CatalogError
+
+PROJECT = Path(__file__).resolve().parents[2]
+RIGHT = """\
+regions:
+  here: {cloud: devcloud}
+  there: {cloud: other, region: TWO}
+profiles:
+  plain: {sudo: true, idle_minutes: 30}
+images:
+  minimal:
+    title: Minimal
+    description: Little.
+    image: js2-minimal
+    profile: plain
+  gpu:
+    title: GPU
+    description: Much.
+    image: js2-gpu
+    gpu: required
+    region: there
+    profile: plain
+flavors:
+  small: {title: Small, vcpus: 2, memory_gb: 6, disk_gb: 20, su_per_hour: 2}
+  large: {title: Large, vcpus: 16, memory_gb: 60, disk_gb: 60, su_per_hour: 16}
+  slice: {title: Slice, vcpus: 8, memory_gb: 30, disk_gb: 60, su_per_hour: 16, gpu: {kind: A100, memory_gb: 10}}
+defaults: {image: minimal, flavor: small}
+"""
+
+Load = Callable[[str], Catalog]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def write_and_load(text: str) -> Catalog:
+        file = tmp_path / "catalog.yaml"
+        file.write_text(text)
+        return Catalog.load(file)
+
+    return write_and_load
+
+
+def mistakes(load: Load, text: str) -> list[str]:
+    """What is said about the file, without the directory it is in."""
+    with pytest.raises(CatalogError) as caught:
+        load(text)
+    return [mistake.rpartition("catalog.yaml:")[2] for mistake in caught.value.mistakes]
+
+
+def changed(old: str, new: str) -> str:
+    assert old in RIGHT
+    return RIGHT.replace(old, new)
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "catalog.demo.yaml"])
+def test_the_catalogs_of_this_project_are_right(name: str):
+    Catalog.load(PROJECT / "hub_config" / name)
+
+
+def test_entries_stand_in_the_order_of_the_file(load: Load):
+    catalog = load(RIGHT)
+    assert [flavor.name for flavor in catalog.flavors] == ["small", "large", "slice"]
+    assert catalog.home_region.name == "here"
+
+
+def test_names_lead_to_entries(load: Load):
+    catalog = load(RIGHT)
+    gpu = catalog.image("gpu")
+    assert gpu is not None
+    assert catalog.profile_of(gpu).idle_minutes == 30
+    assert catalog.region_of(gpu).name == "there"
+    assert catalog.region_of(catalog.default_image).name == "here"
+    assert catalog.image("nothing") is None
+    assert catalog.default_flavor.name == "small"
+
+
+def test_a_gpu_is_neither_wasted_nor_missed(load: Load):
+    catalog = load(RIGHT)
+    offered = {image.name: [flavor.name for flavor in catalog.flavors_for(image)] for image in catalog.images}
+    assert offered == {"minimal": ["small", "large"], "gpu": ["slice"]}
+
+
+def test_an_image_that_can_use_a_gpu_runs_with_and_without(load: Load):
+    catalog = load(changed("gpu: required", "gpu: possible"))
+    assert len(catalog.flavors_for(catalog.images[1])) == 3
+
+
+def test_no_flavor_below_the_smallest_is_offered(load: Load):
+    catalog = load(
+        changed("    image: js2-minimal", "    image: js2-minimal\n    smallest: large").replace(
+            "r: small}", "r: large}"
+        )
+    )
+    assert [flavor.name for flavor in catalog.flavors_for(catalog.images[0])] == ["large"]
+
+
+def test_the_word_no_is_a_word(load: Load):
+    assert load(changed("gpu: required", "gpu: no")).images[1].gpu == "no"
+
+
+def test_the_policy_is_the_profile_s_in_seconds(load: Load):
+    policy = load(RIGHT).policy_for("minimal")
+    assert (policy.idle_s, policy.longest_s, policy.warn_s) == (1800, 86400, 600)
+
+
+def test_a_running_server_whose_image_left_the_catalog_still_has_a_policy(load: Load):
+    assert load(RIGHT).policy_for("removed").idle_s == 1800
+
+
+def test_one_number_can_replace_every_idle_time(tmp_path: Path):
+    file = tmp_path / "catalog.yaml"
+    file.write_text(RIGHT)
+    policy = Catalog.load(file, idle_minutes=2).policy_for("gpu")
+    assert (policy.idle_s, policy.warn_s) == (120, 60)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("idle_minutes: 30", "idle_minutes: -5", "5: “idle_minutes” of profile “plain” is -5; it must be greater"),
+        (
+            "idle_minutes: 30",
+            "idle_minutes: 5, warn_minutes: 5",
+            "5: “warn_minutes” of profile “plain” must be less than its “idle_minutes”.",
+        ),
+        ("sudo: true, idle", "sudoo: true, idle", "5: profile “plain” has no setting “sudoo”; did you mean “sudo”?"),
+        ("sudo: true", "sudo: yes", "5: “sudo” of profile “plain” is “yes”; it must be true or false."),
+        ("    title: Minimal\n", "", "7: image “minimal” lacks “title”; add it."),
+        ("title: Minimal", "title: 5", "8: “title” of image “minimal” is 5; it must be text: put it in quotes."),
+        ("image: js2-minimal", "name: x", "10: image “minimal” has its name before the colon already; remove “name”."),
+        ("gpu: required", "gpu: maybe", "16: “gpu” of image “gpu” must be 'required', 'possible' or 'no', not"),
+        ("region: there", "region: nowhere", "17: there is no region “nowhere” under “regions”; known are"),
+        ("kind: A100", "kinds: A100", "22: flavor “slice” lacks “gpu.kind”; add it."),
+        ("kind: A100", "kind: A100, kidn: B", "22: flavor “slice” has no setting “gpu.kidn”; did you mean “kind”?"),
+        ("flavor: small", "flavor: smal", "23: there is no flavor “smal” under “flavors”; known are"),
+        (
+            "flavor: small",
+            "flavor: slice",
+            "23: the default flavor does not fit the default image: Minimal cannot use the GPU of Slice.",
+        ),
+        (
+            "region: there",
+            "flavors: [slice, small]",
+            "17: GPU needs a GPU, and Small has none. Remove it from this list.",
+        ),
+        ("defaults:", "defalts:", "1: the section “defaults” is missing; add it with an image and a flavor."),
+        ("  minimal:\n", "  mini mal:\n", "7: “name” of image “mini mal” is"),
+        ("  large:", "  small:", "21: “small” stands here twice; keep one."),
+        ("defaults: {image", "defaults: {{image", "24: this is not valid YAML: "),
+        ("{cloud: devcloud}", "7", "2: region “here” must be settings (name: value), not 7."),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_what_to_do(load: Load, old: str, new: str, expected: str):
+    told = mistakes(load, changed(old, new))
+    assert any(mistake.startswith(expected) for mistake in told), told
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_in_its_order(load: Load):
+    told = mistakes(
+        load,
+        changed("idle_minutes: 30", "idle_minutes: 0")
+        .replace("region: there", "region: x")
+        .replace("vcpus: 16", "vcpus: no"),
+    )
+    assert [mistake.split(":")[0] for mistake in told] == ["5", "17", "21"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "just words", "regions: []", "&a [*a]", "a: &x {b: *x}", "? [1]\n: 2", "\x00"]
+)
+def test_whatever_the_file_holds_the_answer_is_a_sentence(load: Load, text: str):
+    assert mistakes(load, text)
+
+
+def test_a_file_that_is_missing_or_no_text_is_told(tmp_path: Path):
+    with pytest.raises(CatalogError, match="cannot be read: No such file"):
+        Catalog.load(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(CatalogError, match="not UTF-8"):
+        Catalog.load(tmp_path / "binary.yaml")
