@@ -6,6 +6,7 @@ from typing import Any
 
 from hub_config.settings import Settings
 from js2spawner.catalog import Catalog
+from js2spawner.startup import open_fleet_with_hub
 
 _HOUR_S = 3600
 
@@ -18,6 +19,7 @@ def configure(c: Any, settings: Settings) -> None:
     Catalog.load(settings.catalog)
     c.JupyterHub.spawner_class = "js2spawner.spawner.Js2Spawner"
     _fleet(c, settings)
+    open_fleet_with_hub()
 
     c.JupyterHub.allow_named_servers = settings.named_servers > 0
     c.JupyterHub.named_server_limit_per_user = settings.named_servers

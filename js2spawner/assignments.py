@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import secrets
 from pathlib import Path
 from typing import Any
 
+from js2spawner.certificates import CertificateMaker
 from js2spawner.fleet.names import unix_name
 from js2spawner.fleet.regions import NOTEBOOK_PORT
 from js2spawner.handshake.messages import Assignment, Certificates
 from js2spawner.instance import Record
 
 
-def assignment_for(spawner: Any, record: Record) -> Assignment:
+async def assignment_for(spawner: Any, record: Record) -> Assignment:
     """The assignment of an attempt, from what JupyterHub has prepared on the spawner.
 
     The environment is the whole of `get_env()`: the single-user server refuses to start with less. Values of None mean
@@ -28,16 +31,14 @@ def assignment_for(spawner: Any, record: Record) -> Assignment:
         env=environment,
         address=record.address,
         port=NOTEBOOK_PORT,
-        certificates=_certificates(spawner) if spawner.internal_ssl else None,
+        certificates=await _certificates(spawner, record) if spawner.internal_ssl else None,
         gpu=record.plan.gpu,
     )
 
 
-def _certificates(spawner: Any) -> Certificates:
-    """The key pair JupyterHub made for this server. Small files; written a moment ago by this process."""
-    paths = spawner.cert_paths
-    return Certificates(
-        key=Path(paths["keyfile"]).read_text(),
-        certificate=Path(paths["certfile"]).read_text(),
-        authority=Path(paths["cafile"]).read_text(),
+async def _certificates(spawner: Any, record: Record) -> Certificates:
+    maker = CertificateMaker(
+        Path(spawner.internal_certs_location), Path(spawner.internal_trust_bundles["notebooks-ca"])
     )
+    name = f"server-{hashlib.sha256(str(record.owner).encode()).hexdigest()[:16]}"
+    return await asyncio.to_thread(maker.make, name, record.address)

@@ -189,6 +189,16 @@ class Js2Spawner(Spawner):
         template = self.user.settings["jinja2_env"].get_template("options_form.html")
         return str(await template.render_async(**shown))
 
+    # ---- certificates -----------------------------------------------------------------------------------------------
+
+    async def create_certs(self) -> dict[str, str]:
+        """Nothing yet: no address is known before the start. The pair is made at the hand-over (certificates.py)."""
+        return {}
+
+    async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
+        """They travel with the assignment."""
+        return paths
+
     # ---- start ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> str:
@@ -209,7 +219,7 @@ class Js2Spawner(Spawner):
         finally:
             if self.hub_fleet.fleet is not None:
                 self.hub_fleet.fleet.journal(self.owner).close()
-        self._listen(record)
+        await self._listen(record)
         if record.api_token:
             # Resumed from before a crash: the notebook still holds the token of that time, and JupyterHub takes it
             # back.
@@ -243,7 +253,7 @@ class Js2Spawner(Spawner):
             # Set whatever happens: a cancelled start is stopped by JupyterHub next, and stop must know of what.
             self._attempt_id = start.attempt_id
 
-    def hand_over(self, record: Record) -> None:
+    async def hand_over(self, record: Record) -> None:
         """Have the guest given what it needs to be this user's: once when it first waits, and after each reboot."""
         self._attempt_id = record.attempt_id
         if record.api_token:
@@ -254,7 +264,7 @@ class Js2Spawner(Spawner):
         assert fleet is not None
         assert book is not None
         fleet.amend(record.attempt_id, lambda r: replace(r, api_token=self.api_token))
-        book.offer(record.attempt_id, assignment_for(self, record))
+        book.offer(record.attempt_id, await assignment_for(self, record))
 
     async def _reachable(self, record: Record) -> bool:
         return await answers_http(self._url(record), timeout_s=self.reach_timeout_s, tls=self.internal_ssl)
@@ -301,7 +311,7 @@ class Js2Spawner(Spawner):
         if not record.over:
             # Known to the record only: it is what JupyterHub revokes at the end, and what a rebooted instance needs.
             self.api_token = self.api_token or record.api_token
-            self._listen(record)
+            await self._listen(record)
         return None
 
     async def _find_again(self, fleet: Fleet) -> Record | None:
@@ -372,9 +382,9 @@ class Js2Spawner(Spawner):
         async for event in fleet.journal(self.owner).follow():
             yield event
 
-    def _listen(self, record: Record) -> None:
+    async def _listen(self, record: Record) -> None:
         if self.hub_fleet.book is not None:
-            self.hub_fleet.book.listen(self, record)
+            await self.hub_fleet.book.listen(self, record)
 
     def _unlisten(self) -> None:
         if self.hub_fleet.book is not None:

@@ -33,7 +33,7 @@ class Ear(Protocol):
 
     def lease_notice(self) -> Lease | None: ...
 
-    def hand_over(self, record: Record) -> None: ...
+    async def hand_over(self, record: Record) -> None: ...
 
 
 @dataclass(slots=True)
@@ -46,11 +46,11 @@ class FleetBook:
     # Attempts whose instance was rebooted after it had taken its assignment, with the boot that asks for it anew.
     _returned: dict[str, str] = field(default_factory=dict)
 
-    def listen(self, ear: Ear, record: Record) -> None:
+    async def listen(self, ear: Ear, record: Record) -> None:
         """From now on this spawner stands for the attempt; it may be waited for."""
         self.ears[record.owner] = ear
         if record.attempt_id in self._returned and record.attempt_id not in self._assignments:
-            ear.hand_over(record)
+            await ear.hand_over(record)
 
     def unlisten(self, owner: Owner) -> None:
         """Nobody stands for the owner's server any longer."""
@@ -81,7 +81,7 @@ class FleetBook:
         if record is not None and isinstance(record.state, Assigned | Running) and record.boot_id != hello.boot_id:
             self._returned[attempt_id] = hello.boot_id
             if ear := self.ears.get(record.owner):
-                ear.hand_over(record)
+                await ear.hand_over(record)
         else:
             self.fleet.amend(attempt_id, lambda r: replace(r, boot_id=hello.boot_id))
         await self.fleet.saved()

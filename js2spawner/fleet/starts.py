@@ -49,7 +49,7 @@ class Start:
         desk: RegionDesk,
         request: Request,
         *,
-        hand_over: Callable[[Record], None],
+        hand_over: Callable[[Record], Awaitable[None]],
         reachable: Callable[[Record], Awaitable[bool]],
     ) -> None:
         self._fleet = fleet
@@ -114,7 +114,9 @@ class Start:
                     pass
                 case _ if not offered:
                     offered = True
-                    self._hand_over(record)
+                    await self._hand_over(record)
+                    record = self._fleet.get(record.attempt_id) or record
+                    continue
             await self._fleet.changed(record.attempt_id, None)
             record = self._fleet.get(record.attempt_id) or record
 

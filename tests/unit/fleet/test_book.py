@@ -41,7 +41,7 @@ class Spawner:
     def lease_notice(self) -> Lease | None:
         return None
 
-    def hand_over(self, record: Record) -> None:
+    async def hand_over(self, record: Record) -> None:
         self.handed.append(record.attempt_id)
         self.book.offer(record.attempt_id, GIVEN)
 
@@ -94,7 +94,7 @@ async def test_a_rebooted_instance_is_handed_over_once_more_and_stays_running(tm
     async with greeted(tmp_path) as (book, attempt):
         await listening(book, attempt)
         spawner = Spawner(book)
-        book.listen(spawner, book.fleet.get(attempt))
+        await book.listen(spawner, book.fleet.get(attempt))
         await book.admitted(attempt, "channel", hello(attempt, "boot-2"))
         assert spawner.handed == [attempt]
         assert book.assignment(attempt) is GIVEN
@@ -112,7 +112,7 @@ async def test_a_reboot_while_the_hub_was_away_waits_for_the_spawner(tmp_path: P
         await book.admitted(attempt, "channel", hello(attempt, "boot-2"))
         assert book.assignment(attempt) is None
         spawner = Spawner(book)
-        book.listen(spawner, book.fleet.get(attempt))
+        await book.listen(spawner, book.fleet.get(attempt))
         assert book.assignment(attempt) is GIVEN
 
 
@@ -120,7 +120,7 @@ async def test_a_hello_of_the_same_boot_asks_for_nothing_anew(tmp_path: Path) ->
     async with greeted(tmp_path) as (book, attempt):
         await listening(book, attempt)
         spawner = Spawner(book)
-        book.listen(spawner, book.fleet.get(attempt))
+        await book.listen(spawner, book.fleet.get(attempt))
         await book.admitted(attempt, "channel", hello(attempt, "boot-1"))
         assert spawner.handed == []
 

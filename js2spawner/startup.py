@@ -1,0 +1,44 @@
+"""Opens the fleet together with the hub: what an earlier hub process left is looked after from the first second.
+
+JupyterHub has no hook for its start. Its configuration file is executed on the hub's own event loop, though, so that is
+where the hub's configuration asks for this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from jupyterhub.app import JupyterHub
+
+from js2spawner.catalog import CatalogError
+from js2spawner.fleet.configuration import FleetNotReady, Js2Fleet
+from js2spawner.fleet.store import StoreFailed
+from js2spawner.handshake.authority import BadAuthority
+
+_LOOK_EVERY_S = 0.2
+_PATIENCE_S = 300.0
+
+_opening: set[asyncio.Task[None]] = set()
+
+
+def open_fleet_with_hub() -> None:
+    """Have the fleet opened once the hub that reads this configuration is up. Without a hub (subcommands) nothing."""
+    try:
+        task = asyncio.get_running_loop().create_task(_open(), name="opening the fleet")
+    except RuntimeError:
+        return
+    _opening.add(task)
+    task.add_done_callback(_opening.discard)
+
+
+async def _open() -> None:
+    """Wait for the hub to have read all of its configuration and to listen, then open. Every spawner tries again."""
+    async with asyncio.timeout(_PATIENCE_S):
+        # There is nothing to wait on: the hub sets an attribute.
+        while not JupyterHub.initialized() or JupyterHub.instance().http_server is None:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY_S)
+    hub = JupyterHub.instance()
+    try:
+        await Js2Fleet.instance(config=hub.config, log=hub.log).ready()
+    except (FleetNotReady, StoreFailed, CatalogError, BadAuthority) as error:
+        hub.log.error("No server can start: %s", error)
