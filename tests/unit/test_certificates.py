@@ -13,7 +13,7 @@ from cryptography import x509
 from js2spawner.certificates import CertificateMaker
 
 
-@pytest.fixture()
+@pytest.fixture
 def maker(tmp_path: Path) -> CertificateMaker:
     authority = Certipy(store_dir=str(tmp_path)).create_ca("notebooks-ca")
     return CertificateMaker(tmp_path, Path(authority["files"]["cert"]))
