@@ -25,7 +25,7 @@ from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.instance import Booting, Building, Hello, Listening, Owner, Progressed, Record, Running, Taken
 from js2spawner.spawner import Js2Spawner
-from tests.unit.fleet.stand_ins import Cloud, Compute, until
+from tests.unit.fleet.stand_ins import Cloud, Compute, eventually, until
 
 CATALOG = """
 regions:
@@ -113,6 +113,17 @@ class Hub:
                     return record
                 await asyncio.sleep(0.01)
 
+    async def start(self, **options: str) -> asyncio.Task[Any]:
+        """Ask for alice's server, as a request to JupyterHub would."""
+        return asyncio.create_task(self.user().spawn("", options=options))
+
+    async def until_ready(self) -> None:
+        await eventually(lambda: bool(self.user().spawner.ready))
+
+    async def until_nothing_is_left(self) -> None:
+        """No server in the cloud, no attempt that is not over."""
+        await eventually(lambda: not self.compute.servers and not self.fleet.live())
+
     async def boot(self, record: Record) -> None:
         """Play the cloud and the guest up to the greeting."""
         await until(self.fleet, record.attempt_id, lambda r: isinstance(r.state, Building))
@@ -132,13 +143,20 @@ class Hub:
 
 
 @asynccontextmanager
-async def hub_process(directory: Path, compute: CloudInMemory, **spawner: object) -> AsyncIterator[Hub]:
-    """One life of a hub. A second one in the same directory with the same cloud is the hub after a crash."""
+async def hub_process(
+    directory: Path, compute: CloudInMemory, *, database: str = "", **spawner: object
+) -> AsyncIterator[Hub]:
+    """One life of a hub. A second one in the same directory with the same cloud is the hub after a crash.
+
+    `database`: one for JupyterHub and for the fleet, in place of SQLite files of their own.
+    """
     FleetInMemory.clear_instance()
     catalog = directory / "catalog.yaml"
     catalog.write_text(CATALOG)
     config = Config()
-    config.JupyterHub.db_url = f"sqlite:///{directory / 'jupyterhub.sqlite'}"
+    config.JupyterHub.db_url = database or f"sqlite:///{directory / 'jupyterhub.sqlite'}"
+    if database:
+        config.Js2Fleet.database_url = database
     config.JupyterHub.cookie_secret_file = str(directory / "cookie")
     config.JupyterHub.spawner_class = Js2Spawner
     config.JupyterHub.allow_named_servers = True

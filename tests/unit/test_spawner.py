@@ -35,12 +35,8 @@ def _addresses_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CLOUD_ADDRESS != ADDRESS
 
 
-async def spawned(hub: Hub, **options: str) -> asyncio.Task:
-    return asyncio.create_task(hub.user().spawn("", options=options))
-
-
 async def running_server(hub: Hub) -> None:
-    start = await spawned(hub)
+    start = await hub.start()
     await hub.bring_up(await hub.attempt())
     await asyncio.wait_for(start, 10)
 
@@ -54,7 +50,7 @@ async def test_a_start_returns_a_full_url_of_a_notebook_that_answers(tmp_path: P
 
 async def test_a_notebook_the_hub_cannot_reach_is_tried_once_more_and_then_named(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory(), reach_timeout_s=0.1) as hub:
-        start = await spawned(hub)
+        start = await hub.start()
         for number in (1, 2):
             await hub.bring_up(await hub.attempt(number=number))
         with pytest.raises(SpawnException) as caught:
@@ -143,7 +139,7 @@ async def _not_ready() -> None:
 @pytest.mark.parametrize("phase", ["building", "greeted"])
 async def test_a_start_cancelled_in_any_phase_leaves_no_instance(tmp_path: Path, phase: str) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub:
-        start = await spawned(hub)
+        start = await hub.start()
         record = await hub.attempt()
         if phase == "greeted":
             await hub.boot(record)
@@ -168,7 +164,7 @@ async def test_a_start_cancelled_while_the_create_is_in_flight_leaves_no_instanc
             return await create(new)  # type: ignore[arg-type]
 
         hub.compute.create_server = slow  # type: ignore[method-assign]
-        start = await spawned(hub)
+        start = await hub.start()
         record = await hub.attempt()
         start.cancel()
         await asyncio.wait([start], timeout=5)
@@ -181,7 +177,7 @@ async def test_a_start_cancelled_while_the_create_is_in_flight_leaves_no_instanc
 async def test_a_timeout_of_jupyterhub_leaves_no_instance(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory(), start_timeout=1) as hub:
         with pytest.raises(asyncio.TimeoutError):
-            await (await spawned(hub))
+            await (await hub.start())
         await eventually(lambda: len(hub.compute.created) == 1 and hub.compute.servers == {})
 
 
@@ -191,7 +187,7 @@ async def test_a_failed_start_has_a_reason_a_sentence_and_no_traceback(tmp_path:
     async with hub_process(tmp_path, compute) as hub:
         spawner = hub.user().spawner
         with pytest.raises(SpawnException) as caught:
-            await (await spawned(hub))
+            await (await hub.start())
         assert caught.value.reason == "quota"
         assert failure("quota").sentence in caught.value.message
         assert "Requested" not in caught.value.message + caught.value.message_html
@@ -203,8 +199,8 @@ async def test_nothing_of_a_failed_gpu_start_is_left_for_the_next_one(tmp_path: 
     compute.faults["create"] = [QuotaExceeded("cores")]
     async with hub_process(tmp_path, compute) as hub, notebook_at(ADDRESS):
         with pytest.raises(SpawnException):
-            await (await spawned(hub, image="gpu", flavor="g3.large"))
-        start = await spawned(hub, image="minimal", flavor="m3.small")
+            await (await hub.start(image="gpu", flavor="g3.large"))
+        start = await hub.start(image="minimal", flavor="m3.small")
         record = await hub.attempt()
         assert (record.plan.flavor, record.plan.gpu) == ("m3.small", False)
         await hub.bring_up(record)
@@ -215,7 +211,7 @@ async def test_nothing_of_a_failed_gpu_start_is_left_for_the_next_one(tmp_path: 
 async def test_a_choice_that_is_not_possible_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub:
         with pytest.raises(SpawnException) as caught:
-            await (await spawned(hub, image="nonsense"))
+            await (await hub.start(image="nonsense"))
         assert caught.value.reason == "options"
         assert "nonsense" in caught.value.message
         assert hub.compute.created == []
@@ -277,7 +273,7 @@ async def test_an_instance_that_does_not_answer_a_restarted_hub_is_kept_and_resu
         assert record is not None
         assert record.unclaimed_since is not None
         async with notebook_at(ADDRESS):
-            await asyncio.wait_for(await spawned(hub), 10)
+            await asyncio.wait_for(await hub.start(), 10)
             assert hub.user().spawner.api_token == token
             assert hub.user().spawner._attempt_id == record.attempt_id
             assert len(compute.created) == 1
@@ -286,13 +282,13 @@ async def test_an_instance_that_does_not_answer_a_restarted_hub_is_kept_and_resu
 async def test_a_start_after_a_hub_killed_during_boot_takes_up_the_same_instance(tmp_path: Path) -> None:
     compute = CloudInMemory()
     async with hub_process(tmp_path, compute) as hub:
-        start = await spawned(hub)
+        start = await hub.start()
         attempt = (await hub.attempt()).attempt_id
         await until(hub.fleet, attempt, lambda r: bool(r.server_id))
         start.cancel()  # the process is gone: nobody stops anything
         await asyncio.wait([start])
     async with hub_process(tmp_path, compute) as hub, notebook_at(ADDRESS):
-        start = await spawned(hub)
+        start = await hub.start()
         record = await hub.attempt()
         assert record.attempt_id == attempt
         await hub.bring_up(record)
@@ -303,7 +299,7 @@ async def test_a_start_after_a_hub_killed_during_boot_takes_up_the_same_instance
 async def test_a_hub_killed_after_the_assignment_goes_on_with_the_same_token(tmp_path: Path) -> None:
     compute = CloudInMemory()
     async with hub_process(tmp_path, compute) as hub:
-        start = await spawned(hub)
+        start = await hub.start()
         record = await hub.attempt()
         await hub.boot(record)
         await until(hub.fleet, record.attempt_id, lambda r: bool(r.api_token))
@@ -312,7 +308,7 @@ async def test_a_hub_killed_after_the_assignment_goes_on_with_the_same_token(tmp
         start.cancel()
         await asyncio.wait([start])
     async with hub_process(tmp_path, compute) as hub, notebook_at(ADDRESS):
-        start = await spawned(hub)
+        start = await hub.start()
         await until(hub.fleet, record.attempt_id, lambda r: r.unclaimed_since is None)
         # The guest took the assignment from the dead hub: it reports where it is with that one.
         hub.fleet.feed(record.attempt_id, Progressed("notebook"))
@@ -325,13 +321,13 @@ async def test_a_hub_killed_after_the_assignment_goes_on_with_the_same_token(tmp
 async def test_another_choice_ends_what_a_dead_hub_left(tmp_path: Path) -> None:
     compute = CloudInMemory()
     async with hub_process(tmp_path, compute) as hub:
-        start = await spawned(hub)
+        start = await hub.start()
         old = (await hub.attempt()).attempt_id
         await until(hub.fleet, old, lambda r: bool(r.server_id))
         start.cancel()
         await asyncio.wait([start])
     async with hub_process(tmp_path, compute) as hub:
-        start = await spawned(hub, image="gpu", flavor="g3.large")
+        start = await hub.start(image="gpu", flavor="g3.large")
         await until(hub.fleet, old, lambda r: isinstance(r.state, Ending | Ended))
         await eventually(lambda: hub.fleet.current(Owner("alice", "")) is not None)
         assert hub.fleet.current(Owner("alice", "")).plan.flavor == "g3.large"
@@ -341,7 +337,7 @@ async def test_another_choice_ends_what_a_dead_hub_left(tmp_path: Path) -> None:
 
 async def test_every_tab_sees_the_whole_progress(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
-        start = await spawned(hub)
+        start = await hub.start()
         record = await hub.attempt()
         spawner = hub.user().spawner
 
@@ -367,7 +363,7 @@ async def test_every_tab_sees_the_whole_progress(tmp_path: Path) -> None:
 
 async def test_the_assignment_carries_the_whole_environment_and_shows_no_secret(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
-        start = await spawned(hub)
+        start = await hub.start()
         record = await hub.attempt()
         await hub.boot(record)
         await until(hub.fleet, record.attempt_id, lambda r: bool(r.api_token))
