@@ -60,7 +60,10 @@ def recover(record: Record, now: Instant) -> Record:
         record = replace(record, state=Unsure(now, "the hub restarted while the create was under way"))
     if isinstance(record.state, Ending):
         record = replace(record, state=replace(record.state, asked_at=None))
-    return replace(record, unclaimed_since=now)
+    if isinstance(record.state, Building | Booting | Greeted | Assigned):
+        # The time the hub was away is nobody's fault: the phase begins anew, and `unclaimed` bounds them all.
+        record = replace(record, state=replace(record.state, since=now))
+    return replace(record, unclaimed_since=now if record.unclaimed_since is None else record.unclaimed_since)
 
 
 def decide(record: Record, sighting: Sighting, now: Instant) -> Step:
@@ -87,7 +90,8 @@ def retire(record: Record, because: Failure, now: Instant) -> Step:
         return Step(replace(record, state=Ending(now, because)))
     if isinstance(record.state, Unsure):
         return Step(replace(record, state=Ending(record.state.since, because)))
-    return _ask_delete(replace(record, state=Ending(now, because, record.server_id)), now)
+    ending = Ending(now, because, record.server_id, address=record.address, channel_hash=record.channel_hash)
+    return _ask_delete(replace(record, state=ending), now)
 
 
 def _ask_delete(record: Record, now: Instant) -> Step:
@@ -109,6 +113,8 @@ def _overdue(record: Record, now: Instant) -> Failure | None:
         if now - record.unclaimed_since > kept:
             return failure("unclaimed")
     match state:
+        case Planned() | Unsure() if waited > limits.build_s:
+            return failure("create-lost")
         case Building() if waited > limits.build_s:
             return failure("build-slow")
         case Booting() if waited > limits.boot_s:
@@ -117,8 +123,6 @@ def _overdue(record: Record, now: Instant) -> Failure | None:
             return failure("assign-slow")
         case Assigned() if waited > limits.notebook_s:
             return failure("notebook-slow")
-        case Running(off_since=off) if off is not None and now - off > limits.powered_off_s:
-            return failure("powered-off")
     return None
 
 
@@ -221,8 +225,12 @@ def _running(record: Record, sighting: Sighting, now: Instant) -> Step:
     state = record.state
     assert isinstance(state, Running)
     match sighting:
-        case Listed(server=Server(status="SHUTOFF", task_state=None)) if state.off_since is None:
-            return Step(replace(record, state=replace(state, off_since=now)))
+        case Listed(server=Server(status="SHUTOFF", task_state=None), as_of=as_of):
+            if state.off_since is None:
+                return Step(replace(record, state=replace(state, off_since=as_of)))
+            # Judged by fresh pictures only: a cloud that does not answer must not end anything.
+            if as_of - state.off_since > record.plan.deadlines.powered_off_s:
+                return retire(record, failure("powered-off"), now)
         case Listed(server=Server(status=status)) if status != "SHUTOFF" and state.off_since is not None:
             return Step(replace(record, state=replace(state, off_since=None)))
         case Listed(server=None):

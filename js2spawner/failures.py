@@ -84,7 +84,6 @@ _ALL = (
     # Ends that are nobody's fault.
     Failure("stopped", "The server was stopped.", "Start again whenever you like.", "give-up"),
     Failure("cancelled", "The start was stopped before it was finished.", "Start again whenever you like.", "give-up"),
-    Failure("timeout", "The start took longer than this hub allows.", _TRY_LATER, "give-up"),
     Failure("unclaimed", "Nobody came back for this instance after the hub restarted.", "Start again.", "give-up"),
     Failure("replaced", "Another choice was started in its place.", "", "give-up"),
     Failure("expired", "The instance reached its end.", "Start again.", "give-up"),

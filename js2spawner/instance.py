@@ -133,6 +133,9 @@ class Ending:
     because: Failure
     server_id: str = ""
     asked_at: Instant | None = None
+    # Kept so that the guest can still be told to end what runs on it.
+    address: str = ""
+    channel_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +147,6 @@ class Ended:
 
 
 State = Planned | Unsure | Building | Booting | Greeted | Assigned | Running | Ending | Ended
-InTouch = Greeted | Assigned | Running
-Hosted = Building | Booting | Greeted | Assigned | Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,8 @@ class Record:
 
     `api_token` is JupyterHub's token of the server, kept from the assignment on (as JupyterHub keeps it in its own
     state) so that a start after a hub's crash resumes the same notebook. `boot_id` is the guest's own word for the
-    boot in which it took the assignment: a hello of another one comes from an instance that was rebooted.
+    boot in which it took the assignment: a hello of another one comes from an instance that was rebooted. `set_aside`:
+    its notebook could not be reached, so a start makes a new instance rather than take this one up.
     `unclaimed_since` is set when no spawner vouches for the attempt.
     """
 
@@ -171,6 +173,7 @@ class Record:
     extensions: int = 0
     extended_s: float = 0
     unclaimed_since: Instant | None = None
+    set_aside: bool = False
 
     @property
     def server_id(self) -> str:
@@ -178,11 +181,11 @@ class Record:
 
     @property
     def address(self) -> str:
-        return self.state.address if isinstance(self.state, Booting | Greeted | Assigned | Running) else ""
+        return self.state.address if isinstance(self.state, Booting | Greeted | Assigned | Running | Ending) else ""
 
     @property
     def channel_hash(self) -> str:
-        return self.state.channel_hash if isinstance(self.state, InTouch) else ""
+        return self.state.channel_hash if isinstance(self.state, Greeted | Assigned | Running | Ending) else ""
 
     @property
     def over(self) -> bool:

@@ -59,11 +59,15 @@ def lease(
     last_activity: datetime,
     extended_s: float,
     extensions_used: int,
+    latest: datetime,
     now: datetime,
 ) -> Lease:
-    """The lease of one server. `extended_s` is what all its extensions so far add up to; it moves both ends."""
+    """The lease of one server. `extended_s` is what all its extensions so far add up to; it moves both ends.
+
+    `latest`: the instant its instance was promised to end at when it was made, whatever the policy says by now.
+    """
     extended = timedelta(seconds=extended_s)
-    age_end = started + timedelta(seconds=policy.longest_s) + extended
+    age_end = min(started + timedelta(seconds=policy.longest_s) + extended, latest)
     # The hub knows no activity before the start, and a reused record may still hold that of an earlier life.
     idle_end = max(started, last_activity) + timedelta(seconds=policy.idle_s) + extended
     why: Why = "age" if age_end <= idle_end else "idle"
@@ -74,7 +78,7 @@ def lease(
         why=why,
         warn=now >= ends_at - timedelta(seconds=policy.warn_s),
         # An end that passed may still be moved until the server is really stopped, if that brings it back to life.
-        can_extend=left > 0 and now < ends_at + timedelta(seconds=policy.extend_s),
+        can_extend=left > 0 and ends_at < latest and now < ends_at + timedelta(seconds=policy.extend_s),
         extensions_left=left,
         extend_s=policy.extend_s,
     )

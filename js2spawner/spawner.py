@@ -27,7 +27,7 @@ from js2spawner.fleet.configuration import FleetNotReady, Js2Fleet
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.reach import answers_http
 from js2spawner.fleet.records_json import dump, load
-from js2spawner.fleet.regions import NOTEBOOK_PORT, NOTHING_KNOWN
+from js2spawner.fleet.regions import NOTEBOOK_PORT
 from js2spawner.fleet.starts import Request, Start, StartFailed, Tried
 from js2spawner.fleet.store import StoreFailed
 from js2spawner.handshake.messages import Health, Report
@@ -35,10 +35,8 @@ from js2spawner.handshake.messages import Lease as LeaseNotice
 from js2spawner.instance import Ended, Owner, Plan, Record, Running
 from js2spawner.lease import Lease, Policy, lease
 
-# Activity that the guest reports is written at most this often: each write costs the hub a commit.
-_ACTIVITY_EVERY_S = 60.0
-# How soon after its HTTP timeout a restarted hub calls stop() on a server that does not answer.
-_STOP_FOLLOWS_S = 10.0
+# Activity that the guest reports is written with every third report at most: each write costs the hub a commit.
+_REPORTS_PER_WRITE = 3
 # Between the latest end of a lease and the instant at which the fleet itself ends the instance.
 _HARD_END_SLACK_S = 3600.0
 
@@ -78,9 +76,9 @@ class Js2Spawner(Spawner):
         help="Seconds the hub tries to reach a notebook that its instance reports as listening. Default: 30.",
     ).tag(config=True)
     restart_patience_s = Float(
-        600.0,
+        60.0,
         help="""Seconds a restarted hub waits for an instance that exists but does not answer before it lets go of it
-        (the instance is kept). Default: 600.""",
+        (the instance is kept). Default: 60.""",
     ).tag(config=True)
     form_patience_s = Float(
         3.0,
@@ -95,7 +93,7 @@ class Js2Spawner(Spawner):
         self._kept_record = ""
         self._failure: tuple[Failure, tuple[Tried, ...], float] | None = None
         self._activity_written = 0.0
-        self._unanswered_until = 0.0
+        self._resumed = False
         self.health: Health | None = None
         super().__init__(**kwargs)
 
@@ -115,6 +113,18 @@ class Js2Spawner(Spawner):
         """The attempt this spawner stands for, as the open fleet knows it."""
         fleet = self.hub_fleet.fleet
         return fleet.get(self._attempt_id) if fleet and self._attempt_id else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether people may be sent to the server.
+
+        JupyterHub 6.1 alone would send them to one whose start was interrupted, in the second before it calls stop().
+        """
+        # Every start and stop asks this of all spawners, and most of those are not: they need no look at their record.
+        if not super().ready:
+            return False
+        record = self.record
+        return record is None or record.over or isinstance(record.state, Running)
 
     @property
     def last_failure(self) -> LastFailure | None:
@@ -145,6 +155,8 @@ class Js2Spawner(Spawner):
 
     def clear_state(self) -> None:
         super().clear_state()
+        if self.hub_fleet.fleet is not None:
+            self.hub_fleet.fleet.forget_journal(self.owner)
         self._attempt_id = ""
         self._kept_record = ""
         self.health = None
@@ -178,7 +190,7 @@ class Js2Spawner(Spawner):
 
     async def _render_form(self, _spawner: Spawner) -> str:
         catalog = self.hub_fleet.catalog
-        offer = NOTHING_KNOWN
+        offer = options.NOTHING_KNOWN
         try:
             fleet = await self.hub_fleet.ready()
             desk = fleet.desks[catalog.home_region.name]
@@ -205,6 +217,7 @@ class Js2Spawner(Spawner):
         """Bring an instance up and return its notebook's URL. Raises SpawnException with a reason for metrics."""
         self._failure = None
         self.will_resume = False
+        self._resumed = False
         choice = self._choice(self.user_options)
         try:
             fleet = await self.hub_fleet.ready()
@@ -246,16 +259,24 @@ class Js2Spawner(Spawner):
             deadlines=self.hub_fleet.plan_deadlines(),
         )
         request = Request(self.owner, plan, attempts=1 + choice.profile.retries)
-        start = Start(fleet, desk, request, hand_over=self.hand_over, reachable=self._reachable)
-        try:
-            return await start.run(journal)
-        finally:
-            # Set whatever happens: a cancelled start is stopped by JupyterHub next, and stop must know of what.
-            self._attempt_id = start.attempt_id
+        start = Start(
+            fleet,
+            desk,
+            request,
+            hand_over=self.hand_over,
+            reachable=self._reachable,
+            on_attempt=self._stand_for,
+        )
+        record = await start.run(journal)
+        self._resumed = start.resumed
+        return record
+
+    def _stand_for(self, record: Record) -> None:
+        """From here on poll and stop are about this attempt: a cancelled start is stopped by JupyterHub next."""
+        self._attempt_id = record.attempt_id
 
     async def hand_over(self, record: Record) -> None:
         """Have the guest given what it needs to be this user's: once when it first waits, and after each reboot."""
-        self._attempt_id = record.attempt_id
         if record.api_token:
             # An earlier hub process offered it with this token, and the guest may have taken it.
             self.api_token = record.api_token
@@ -336,7 +357,6 @@ class Js2Spawner(Spawner):
                 await self._let_go(fleet)
                 return
             await fleet.end(self._attempt_id, failure("stopped" if running else "cancelled"))
-            fleet.forget_journal(self.owner)
         except (FleetNotReady, StoreFailed) as error:
             # JupyterHub forgets the server whatever we raise; the fleet ends what nobody claims.
             self.log.error("%s: the end could not be recorded: %s", self._log_name, error)
@@ -346,21 +366,39 @@ class Js2Spawner(Spawner):
     def _given_up_by_hub(self) -> bool:
         """Whether this stop is the hub's own, after a server that runs did not answer it: nobody asked for an end.
 
-        JupyterHub stops such a server from within its wait, after a start (`_waiting_for_response`) and after its own
-        restart, where all it lets us see is that it asked for the URL just before.
+        JupyterHub stops it from within its wait for an answer (`_waiting_for_response`; after its own restart `get_url`
+        sets that) and when the proxy did not take the route (`_proxy_pending`). A user's stop comes after both.
         """
-        return bool(self._waiting_for_response) or time.monotonic() < self._unanswered_until
+        return bool(self._waiting_for_response or self._proxy_pending)
 
     async def _let_go(self, fleet: Fleet) -> None:
         """A network's trouble must not delete a user's work."""
         self.log.warning("%s: does not answer; its instance is kept for the next start", self._log_name)
         # Keeps the server's token, with which that start resumes the notebook.
         self.will_resume = True
-        fleet.let_go(self._attempt_id)
+        # One that ran already and still did not pass is not offered to the next start again.
+        fleet.let_go(self._attempt_id, set_aside=self._resumed)
+        await fleet.saved()
+
+    async def delete_forever(self) -> None:
+        """The server, or its user, is removed: whatever of it is still kept somewhere ends."""
+        fleet = await self.hub_fleet.ready()
+        for record in fleet.of(self.owner):
+            await fleet.end(record.attempt_id, failure("stopped"))
+
+    async def rename(self, old_name: str, new_name: str) -> None:
+        """The server gets another name: an instance that is kept for it is found under that one."""
+        fleet = await self.hub_fleet.ready()
+        for record in fleet.of(Owner(self.user.name, old_name)):
+            fleet.amend(record.attempt_id, lambda r: replace(r, owner=Owner(r.owner.user, new_name)))
         await fleet.saved()
 
     async def get_url(self) -> str:
-        """Where the server is. Asked by a restarted hub just before it shuts down what does not answer: so we wait."""
+        """Where the server is. Asked by a restarted hub just before it stops what does not answer: so we wait.
+
+        JupyterHub does not mark that wait of its own as it does after a start, but it ends the mark: so we set it here.
+        """
+        self._waiting_for_response = True
         record = self.record
         if record is None or not record.address:
             return str(self.server.url)
@@ -369,8 +407,6 @@ class Js2Spawner(Spawner):
             if await answers_http(self._url(record), timeout_s=5.0, tls=self.internal_ssl):
                 break
             await asyncio.sleep(2.0)
-        else:
-            self._unanswered_until = time.monotonic() + self.http_timeout + _STOP_FOLLOWS_S
         base = urlsplit(str(self.server.base_url)).path
         return self._url(record) + base
 
@@ -388,13 +424,14 @@ class Js2Spawner(Spawner):
 
     def _unlisten(self) -> None:
         if self.hub_fleet.book is not None:
-            self.hub_fleet.book.unlisten(self.owner)
+            self.hub_fleet.book.unlisten(self._attempt_id)
 
     def take_report(self, report: Report) -> None:
         """What the guest says of itself, already checked and bounded by the handshake."""
         self.health = report.health
         now = time.time()
-        if report.activity.because == "none" or now - self._activity_written < _ACTIVITY_EVERY_S:
+        pause_s = _REPORTS_PER_WRITE * self.hub_fleet.report_interval_s
+        if report.activity.because == "none" or now - self._activity_written < pause_s:
             return
         active_at = (datetime.now(UTC) - timedelta(seconds=report.activity.idle_s)).replace(tzinfo=None)
         seen = self.orm_spawner.last_activity
@@ -418,6 +455,7 @@ class Js2Spawner(Spawner):
             last_activity=active.replace(tzinfo=UTC) if active else started,
             extended_s=record.extended_s,
             extensions_used=record.extensions,
+            latest=datetime.fromtimestamp(record.expires_at - _HARD_END_SLACK_S, UTC),
             now=datetime.now(UTC),
         )
 

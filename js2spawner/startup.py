@@ -10,13 +10,10 @@ import asyncio
 
 from jupyterhub.app import JupyterHub
 
-from js2spawner.catalog import CatalogError
 from js2spawner.fleet.configuration import FleetNotReady, Js2Fleet
-from js2spawner.fleet.store import StoreFailed
-from js2spawner.handshake.authority import BadAuthority
 
 _LOOK_EVERY_S = 0.2
-_PATIENCE_S = 300.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
 
 _opening: set[asyncio.Task[None]] = set()
 
@@ -32,13 +29,17 @@ def open_fleet_with_hub() -> None:
 
 
 async def _open() -> None:
-    """Wait for the hub to have read all of its configuration and to listen, then open. Every spawner tries again."""
-    async with asyncio.timeout(_PATIENCE_S):
-        # There is nothing to wait on: the hub sets an attribute.
-        while not JupyterHub.initialized() or JupyterHub.instance().http_server is None:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_EVERY_S)
+    """Wait for the hub to have read all of its configuration and to listen, then open, however long it takes."""
+    # There is nothing to wait on: the hub sets an attribute.
+    while not JupyterHub.initialized() or JupyterHub.instance().http_server is None:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_EVERY_S)
     hub = JupyterHub.instance()
-    try:
-        await Js2Fleet.instance(config=hub.config, log=hub.log).ready()
-    except (FleetNotReady, StoreFailed, CatalogError, BadAuthority) as error:
-        hub.log.error("No server can start: %s", error)
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            await Js2Fleet.instance(config=hub.config, log=hub.log).ready()
+            return
+        except FleetNotReady as error:
+            hub.log.error("No server can start, trying again in %.0f s: %s", pause_s, error)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

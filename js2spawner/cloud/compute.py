@@ -28,6 +28,7 @@ class Compute:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
+        self._listed: dict[str, tuple[Json, Server]] = {}
 
     async def create_server(self, new: NewServer) -> str:
         """Ask for a server; its id. Errors with `certain` False may have made one: look before asking again."""
@@ -39,7 +40,14 @@ class Compute:
         found = await self._caller.pages(
             self._request("list-servers", "GET", path("servers", "detail"), params={"tags": tag}), "servers"
         )
-        return [read(server_from_json, server, "server") for server in found]
+        servers = [self._known(server) or read(server_from_json, server, "server") for server in found]
+        self._listed = {server.id: (raw, server) for raw, server in zip(found, servers, strict=True)}
+        return servers
+
+    def _known(self, raw: Json) -> Server | None:
+        """The server as it was read before, if the answer still says the same: most do, list after list."""
+        before = self._listed.get(words(raw, "id"))
+        return before[1] if before is not None and before[0] == raw else None
 
     async def get_server(self, server_id: str) -> Server:
         answer = await self._call("get-server", "GET", path("servers", server_id))

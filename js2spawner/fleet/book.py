@@ -18,7 +18,6 @@ from js2spawner.instance import (
     Greeted,
     Hello,
     Listening,
-    Owner,
     Progressed,
     Record,
     Running,
@@ -38,26 +37,32 @@ class Ear(Protocol):
 
 @dataclass(slots=True)
 class FleetBook:
-    """`handshake.book.Book` over a fleet; `ears` are the spawners that stand for running or starting servers."""
+    """`handshake.book.Book` over a fleet; `ears` are the spawners that stand for attempts, by attempt id."""
 
     fleet: Fleet
-    ears: dict[Owner, Ear] = field(default_factory=dict)
+    ears: dict[str, Ear] = field(default_factory=dict)
     _assignments: dict[str, Assignment] = field(default_factory=dict)
     # Attempts whose instance was rebooted after it had taken its assignment, with the boot that asks for it anew.
     _returned: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.fleet.when_over(self._forget)
+
     async def listen(self, ear: Ear, record: Record) -> None:
         """From now on this spawner stands for the attempt; it may be waited for."""
-        self.ears[record.owner] = ear
+        self.ears[record.attempt_id] = ear
         if record.attempt_id in self._returned and record.attempt_id not in self._assignments:
             await ear.hand_over(record)
 
-    def unlisten(self, owner: Owner) -> None:
-        """Nobody stands for the owner's server any longer."""
-        self.ears.pop(owner, None)
+    def unlisten(self, attempt_id: str) -> None:
+        """Nobody stands for the attempt any longer."""
+        self.ears.pop(attempt_id, None)
 
     def offer(self, attempt_id: str, assignment: Assignment) -> None:
-        """Have this assignment delivered to the attempt's guest."""
+        """Have this assignment delivered to the attempt's guest, unless the attempt is over by now."""
+        record = self.fleet.get(attempt_id)
+        if record is None or record.over:
+            return
         self._assignments[attempt_id] = assignment
         self.fleet.announce(attempt_id)
 
@@ -80,7 +85,7 @@ class FleetBook:
         record = self.fleet.feed(attempt_id, Hello(channel_hash))
         if record is not None and isinstance(record.state, Assigned | Running) and record.boot_id != hello.boot_id:
             self._returned[attempt_id] = hello.boot_id
-            if ear := self.ears.get(record.owner):
+            if ear := self.ears.get(attempt_id):
                 await ear.hand_over(record)
         else:
             self.fleet.amend(attempt_id, lambda r: replace(r, boot_id=hello.boot_id))
@@ -102,7 +107,7 @@ class FleetBook:
         self._acknowledge(record, report)
         self._take_in(attempt_id, report)
         record = self.fleet.get(attempt_id)
-        ear = self.ears.get(record.owner) if record is not None and isinstance(record.state, Running) else None
+        ear = self.ears.get(attempt_id) if record is not None and isinstance(record.state, Running) else None
         if ear is not None:
             ear.take_report(report)
             return Orders(lease=ear.lease_notice())
@@ -130,6 +135,11 @@ class FleetBook:
                 self.fleet.feed(attempt_id, Broken(failure(name, report.detail)))
             case stage:
                 self.fleet.feed(attempt_id, Progressed(stage))
+
+    def _forget(self, record: Record) -> None:
+        """The attempt is over: nothing that was meant for its guest stays in memory."""
+        for kept in (self.ears, self._assignments, self._returned):
+            kept.pop(record.attempt_id, None)
 
 
 def _quarantined(record: Record) -> bool:

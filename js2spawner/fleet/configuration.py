@@ -7,6 +7,7 @@ the handshake's listener, the regions of the catalog.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 import uuid
 from pathlib import Path
@@ -16,21 +17,22 @@ from urllib.parse import urlsplit
 from traitlets import Dict, Float, Integer, List, Unicode, default
 from traitlets.config import SingletonConfigurable
 
-from js2spawner.catalog import Catalog, Region
+from js2spawner.catalog import Catalog, CatalogError, Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.settings import CloudSettings
 from js2spawner.fleet.book import FleetBook
 from js2spawner.fleet.fleet import Fleet, FleetSettings
 from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.regions import RegionDesk
-from js2spawner.fleet.store import Store
-from js2spawner.handshake.authority import Authority
+from js2spawner.fleet.store import Store, StoreFailed
+from js2spawner.handshake.authority import Authority, BadAuthority
+from js2spawner.handshake.handlers import HandshakeSettings
 from js2spawner.handshake.server import HandshakeServer
 from js2spawner.handshake.userdata import user_data
 from js2spawner.instance import Deadlines
 
 if TYPE_CHECKING:
-    import logging
+    pass
 
 
 class FleetNotReady(RuntimeError):
@@ -101,6 +103,12 @@ class Js2Fleet(SingletonConfigurable):
         60.0,
         help="Seconds after which a cloud call without an answer is given up. Default: 60.",
     ).tag(config=True)
+    report_interval_s = Float(
+        20.0,
+        min=0.2,
+        help="""Seconds between two reports of an instance. A busy kernel is noticed, and use of an instance is written
+        down, within three of them. Default: 20. At least 0.2.""",
+    ).tag(config=True)
     deadlines = Dict(
         help="""Seconds each phase of a start may last, by name; those left out keep their default.
         `look_up_s` 120 (a create that was never answered), `build_s` 600, `boot_s` 600, `assign_s` 120, `notebook_s`
@@ -151,31 +159,50 @@ class Js2Fleet(SingletonConfigurable):
         return opening.result()
 
     async def ready(self) -> Fleet:
-        """The open fleet. All callers share one opening; one that failed is tried again by the next caller."""
+        """The open fleet. All callers share one opening; one that failed is tried again by the next caller.
+
+        Raises FleetNotReady with one sentence for the operator.
+        """
         if self._opening is None or (self._opening.done() and self.fleet is None):
             self._opening = asyncio.ensure_future(self._open())
-        try:
-            return await asyncio.shield(self._opening)
-        except OSError as error:
-            where = f"{self.handshake_bind_address}:{self.handshake_port}"
-            raise FleetNotReady(f"the handshake cannot listen on {where}: {error.strerror or error}") from error
+        return await asyncio.shield(self._opening)
 
     async def close(self) -> None:
         """Let go of sockets and files; nothing is deleted in any cloud."""
-        if self.fleet is not None:
-            await self.fleet.stop()
         if self._server is not None:
             await self._server.stop()
+        if self.fleet is not None:
+            await self.fleet.stop()
 
     async def _open(self) -> Fleet:
-        catalog = self.catalog
-        authority = await asyncio.to_thread(
-            Authority.open,
-            Path(self.state_dir) / "handshake",
-            str(urlsplit(self.handshake_connect_url).hostname),
-        )
-        log: logging.Logger | logging.LoggerAdapter[logging.Logger] = self.log
-        fleet = Fleet(
+        try:
+            self._check_settings()
+            catalog = self.catalog
+            authority = await asyncio.to_thread(
+                Authority.open, Path(self.state_dir) / "handshake", str(urlsplit(self.handshake_connect_url).hostname)
+            )
+            fleet = self._make_fleet(catalog, authority)
+            await self._start(fleet, authority)
+        except (CatalogError, BadAuthority, StoreFailed) as error:
+            raise FleetNotReady(str(error)) from error
+        return fleet
+
+    def _check_settings(self) -> None:
+        try:
+            self.plan_deadlines()
+        except TypeError as error:
+            raise FleetNotReady(f"Js2Fleet.deadlines: {error}") from None
+        for cidr in self.hub_cidrs:
+            try:
+                ipaddress.ip_network(cidr)
+            except ValueError:
+                raise FleetNotReady(
+                    f"Js2Fleet.hub_cidrs: {cidr!r} is no network; set it to where the hub's connections come from, "
+                    "for example ['10.0.0.5/32'] (by default it is the host of handshake_connect_url)"
+                ) from None
+
+    def _make_fleet(self, catalog: Catalog, authority: Authority) -> Fleet:
+        return Fleet(
             FleetSettings(self.hub_id, Pace(self.list_interval_s, self.quiet_list_interval_s), self.orphan_grace_s),
             Store(self.database_url, self.hub_id),
             self._desks(catalog),
@@ -185,15 +212,30 @@ class Js2Fleet(SingletonConfigurable):
                 attempt_id=attempt_id,
                 ticket=ticket,
             ),
-            log=log,
+            log=self.log,
         )
-        self.book = FleetBook(fleet)
-        self._server = HandshakeServer(
-            self.book, bind_address=self.handshake_bind_address, port=self.handshake_port, authority=authority
+
+    async def _start(self, fleet: Fleet, authority: Authority) -> None:
+        """Load the records, then listen: a guest must never meet a hub that does not know its attempts yet."""
+        book = FleetBook(fleet)
+        server = HandshakeServer(
+            book,
+            bind_address=self.handshake_bind_address,
+            port=self.handshake_port,
+            authority=authority,
+            settings=HandshakeSettings(report_s=self.report_interval_s),
         )
-        await fleet.start()
-        await self._server.start()
-        return fleet
+        try:
+            await fleet.start()
+            await server.start()
+        except BaseException as error:
+            # A fleet that stayed behind would end what nobody can claim from it.
+            await fleet.stop()
+            if isinstance(error, OSError):
+                where = f"{self.handshake_bind_address}:{self.handshake_port}"
+                raise FleetNotReady(f"the handshake cannot listen on {where}: {error.strerror or error}") from error
+            raise
+        self.book, self._server = book, server
 
     def plan_deadlines(self) -> Deadlines:
         """The deadlines every new plan carries."""

@@ -46,6 +46,7 @@ from js2spawner.instance import (
     Sighting,
     Step,
     Tick,
+    Unanswered,
     Unclaimed,
 )
 
@@ -58,6 +59,7 @@ _TELLING = frozenset(
     {"boot-silent", "quarantined", "assign-slow", "account", "gpu", "notebook", "notebook-slow", "no-route"}
 )
 _CONSOLE_LINES = 80
+_CONSOLE_TIMEOUT_S = 10.0
 _REMEMBER_CONSOLES = 200
 
 
@@ -97,6 +99,7 @@ class Fleet:
         self._changed: dict[str, asyncio.Event] = {}
         self._busy: set[tuple[str, Effect]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._on_over: list[Callable[[Record], None]] = []
         self._reapers = {name: Reaper(settings.hub_id, settings.orphan_grace_s) for name in desks}
         self._hands = {name: Hands(desk.cloud, settings.hub_id, user_data, log) for name, desk in desks.items()}
         self.inventories = {name: self._inventory(name, desk) for name, desk in desks.items()}
@@ -106,6 +109,12 @@ class Fleet:
     async def start(self) -> None:
         """Load what was meant, then keep looking at what is."""
         records, timings = await self._store.open()
+        for region in {record.plan.region for record in records} - set(self.desks):
+            left = sum(record.plan.region == region for record in records)
+            raise StoreFailed(
+                f"{left} instances are still recorded in region {region!r}, which the catalog does not have: "
+                "put the region back until they have ended"
+            )
         self.history.learn(timings)
         now = self.clock()
         for record in records:
@@ -135,9 +144,13 @@ class Fleet:
         return list(self._records.values())
 
     def current(self, owner: Owner) -> Record | None:
-        """The owner's newest attempt whose end is not decided."""
-        mine = [r for r in self._records.values() if r.owner == owner and not r.over]
+        """The owner's newest attempt whose end is not decided and that was not set aside."""
+        mine = [r for r in self.of(owner) if not r.over and not r.set_aside]
         return max(mine, key=lambda record: record.begun_at, default=None)
+
+    def of(self, owner: Owner) -> list[Record]:
+        """All of the owner's attempts that may have something in the cloud."""
+        return [record for record in self._records.values() if record.owner == owner]
 
     def journal(self, owner: Owner) -> Journal:
         """The story of the owner's current or latest start."""
@@ -147,8 +160,7 @@ class Fleet:
 
     def journal_of_start(self, owner: Owner) -> Journal:
         """The journal of a start that begins now: what an earlier one told is over, who waits for this one goes on."""
-        if owner in self._journals and self._journals[owner].closed:
-            del self._journals[owner]
+        self.forget_journal(owner)
         return self.journal(owner)
 
     async def find(self, attempt_id: str) -> Record | None:
@@ -156,9 +168,9 @@ class Fleet:
         return await self._store.find(attempt_id)
 
     def forget_journal(self, owner: Owner) -> None:
-        """The server is gone; the next start tells its own story."""
-        if owner in self._journals:
-            self._journals.pop(owner).close()
+        """What a start told that is over: the next one tells its own story."""
+        if owner in self._journals and self._journals[owner].closed:
+            del self._journals[owner]
 
     def console(self, attempt_id: str) -> str:
         """The end of the console log of an instance that failed to come up; empty for any other."""
@@ -212,9 +224,13 @@ class Fleet:
         before = self._records.get(attempt_id)
         return None if before is None else self._take(before, Step(change(before)))
 
-    def adopt(self, record: Record) -> Record:
+    def adopt(self, record: Record) -> Record | None:
         """Take up a record that another place kept (JupyterHub's own state) and our table lost."""
-        return self._take(None, Step(record))
+        return self._take(None, Step(record)) if record.plan.region in self.desks else None
+
+    def when_over(self, told: Callable[[Record], None]) -> None:
+        """Have `told` called with each record whose end is decided, so that nothing of it is kept."""
+        self._on_over.append(told)
 
     async def end(self, attempt_id: str, because: Failure) -> None:
         """Decide the end. Returns when it is durable: from then on it happens, whatever becomes of this process."""
@@ -230,8 +246,13 @@ class Fleet:
         record = self._records.get(attempt_id)
         return record if record is None or record.unclaimed_since is None else self.feed(attempt_id, Claimed())
 
-    def let_go(self, attempt_id: str) -> Record | None:
-        """No spawner vouches for it any longer, and nobody wants its end either: kept for a while."""
+    def let_go(self, attempt_id: str, *, set_aside: bool = False) -> Record | None:
+        """No spawner vouches for it any longer, and nobody wants its end either: kept for a while.
+
+        `set_aside`: the next start makes a new instance all the same.
+        """
+        if set_aside:
+            self.amend(attempt_id, lambda record: replace(record, set_aside=True))
         return self.feed(attempt_id, Unclaimed())
 
     # ---- inside -----------------------------------------------------------------------------------------------------
@@ -251,6 +272,9 @@ class Fleet:
             if record.moving and (before is None or not before.moving):
                 self._hurry(record.plan.region)
             self._tell(before, record)
+            if record.over and (before is None or not before.over):
+                for told in self._on_over:
+                    told(record)
             self.announce(record.attempt_id)
         self._carry_out(record, step.effects)
         return record
@@ -287,7 +311,7 @@ class Fleet:
 
     async def _perform(self, record: Record, effect: Effect) -> None:
         attempt_id, hands = record.attempt_id, self._hands[record.plan.region]
-        sighting: Sighting | None
+        sighting: Sighting | None = None
         try:
             # Whatever is asked of a cloud was written down before: a crash from here on is found again.
             await self._store.saved()
@@ -304,6 +328,10 @@ class Fleet:
         except StoreFailed as error:
             self._log.error("%s: attempt %s: %s", record.owner, attempt_id, error)
             sighting = Refused(failure("hub", str(error))) if isinstance(effect, Create) else None
+        except Exception as error:  # noqa: BLE001
+            # Whatever went wrong in our own code: a create may have been sent, all else is asked for again.
+            self._log.exception("%s: attempt %s: %s failed", record.owner, attempt_id, type(effect).__name__)
+            sighting = Unanswered(type(error).__name__) if isinstance(effect, Create) else None
         finally:
             self._busy.discard((attempt_id, effect))
         if sighting is not None:
@@ -314,7 +342,12 @@ class Fleet:
         state = record.state
         if not isinstance(state, Ending) or state.because.name not in _TELLING or record.attempt_id in self._consoles:
             return
-        self._consoles[record.attempt_id] = await self.desks[record.plan.region].console(server_id, _CONSOLE_LINES)
+        try:
+            async with asyncio.timeout(_CONSOLE_TIMEOUT_S):
+                text = await self.desks[record.plan.region].console(server_id, _CONSOLE_LINES)
+        except TimeoutError:
+            text = ""
+        self._consoles[record.attempt_id] = text
         while len(self._consoles) > _REMEMBER_CONSOLES:
             self._consoles.popitem(last=False)
 

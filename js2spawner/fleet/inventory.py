@@ -69,15 +69,10 @@ class Inventory:
         self._log = log
         self._absences: Counter[str] = Counter()
         self._wake = asyncio.Event()
-        self._first = asyncio.Event()
 
     def hurry(self) -> None:
         """Something began to move: do not wait out the quiet interval."""
         self._wake.set()
-
-    async def seen_once(self) -> None:
-        """Wait for the first round, successful or not."""
-        await self._first.wait()
 
     def age_s(self) -> float | None:
         """How old the picture is; None when there is none yet."""
@@ -86,8 +81,11 @@ class Inventory:
     async def run(self) -> None:
         """Take pictures until cancelled. A cloud in trouble is asked on; the client slows down by itself."""
         while True:
-            await self._round()
-            self._first.set()
+            try:
+                await self._round()
+            except Exception:  # noqa: BLE001
+                # A fault of ours in one round must not leave the hub blind for ever.
+                self._log.exception("region %s: a look at its instances failed", self.region)
             await self._rest()
 
     async def _round(self) -> None:

@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 NOTEBOOK_PORT = 8888
 _CONSOLE_MOST = 16 * 1024
-NOTHING_KNOWN = Offer({}, {}, None, {}, {}, known=False)
 
 
 @dataclass(slots=True)

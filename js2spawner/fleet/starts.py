@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from js2spawner.failures import Failure, failure
@@ -11,6 +13,8 @@ from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.journal import Journal
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.instance import Booting, Building, Ended, Ending, Owner, Plan, Planned, Record, Running, Unsure
+
+_GONE_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,12 @@ class Request:
 
 
 class Start:
-    """Brings one server up. `hand_over(record)` is called once the guest waits for its assignment."""
+    """Brings one server up.
+
+    `on_attempt(record)` is called for each attempt before anything is awaited, `hand_over(record)` once its guest waits
+    for an assignment, `reachable(record)` says whether the hub itself gets an answer from the notebook. `resumed`: the
+    instance ran already when the start began.
+    """
 
     def __init__(
         self,
@@ -51,37 +60,39 @@ class Start:
         *,
         hand_over: Callable[[Record], Awaitable[None]],
         reachable: Callable[[Record], Awaitable[bool]],
+        on_attempt: Callable[[Record], None],
     ) -> None:
         self._fleet = fleet
         self._desk = desk
         self._request = request
         self._hand_over = hand_over
         self._reachable = reachable
+        self._on_attempt = on_attempt
         self._tried: list[Tried] = []
-        self.attempt_id = ""
+        self.resumed = False
 
     async def run(self, journal: Journal) -> Record:
         """The record of a running instance whose notebook the hub has reached. Raises StartFailed."""
         record = await self._take_up()
         while True:
-            fresh = not isinstance(record.state, Running)
+            self.resumed = isinstance(record.state, Running)
             journal.plan(record)
             record = await self._see_through(record)
             if isinstance(record.state, Ending | Ended):
-                record = self._next(record.state.because, record, journal)
+                record = await self._next(record.state.because, record, journal)
             elif await self._reachable(record):
                 metrics.STARTS.labels(record.plan.image, record.plan.flavor, "ready").inc()
                 return record
-            elif fresh:
+            elif not self.resumed:
                 why = failure("no-route")
                 await self._fleet.end(record.attempt_id, why)
                 self._keep(record, why)
-                record = self._next(why, record, journal)
+                record = await self._next(why, record, journal)
             else:
                 # It ran before and may hold somebody's work: what cannot be reached is set aside, never deleted.
-                self._fleet.let_go(record.attempt_id)
+                self._fleet.let_go(record.attempt_id, set_aside=True)
                 journal.say("Your earlier instance cannot be reached. It is kept for a while; here is a new one.")
-                record = self._launch(1)
+                record = self._launch()
 
     async def _take_up(self) -> Record:
         """An instance of the same choice that an earlier hub process left behind, else a new attempt."""
@@ -89,14 +100,14 @@ class Start:
         if found is not None:
             wanted = self._request.plan
             if (found.plan.region, found.plan.image, found.plan.flavor) == (wanted.region, wanted.image, wanted.flavor):
-                self.attempt_id = found.attempt_id
+                self._on_attempt(found)
                 return self._fleet.claim(found.attempt_id) or found
             await self._fleet.end(found.attempt_id, failure("replaced"))
-        return self._launch(1)
+        return self._launch()
 
-    def _launch(self, number: int) -> Record:
-        record = self._fleet.launch(self._request.owner, self._request.plan, number)
-        self.attempt_id = record.attempt_id
+    def _launch(self) -> Record:
+        record = self._fleet.launch(self._request.owner, self._request.plan, len(self._tried) + 1)
+        self._on_attempt(record)
         return record
 
     async def _see_through(self, record: Record) -> Record:
@@ -105,7 +116,8 @@ class Start:
         while True:
             match record.state:
                 case Running():
-                    self._desk.had_room(record.plan.flavor)
+                    if not self.resumed:
+                        self._desk.had_room(record.plan.flavor)
                     return record
                 case Ending(because=why) | Ended(because=why):
                     self._keep(record, why)
@@ -125,11 +137,18 @@ class Start:
             self._desk.no_room(record.plan.flavor)
         self._tried.append(Tried(len(self._tried) + 1, record.attempt_id, why))
 
-    def _next(self, why: Failure, record: Record, journal: Journal) -> Record:
+    async def _next(self, why: Failure, record: Record, journal: Journal) -> Record:
         """The next attempt, or StartFailed when another would not help."""
         if why.policy == "give-up" or len(self._tried) >= self._request.attempts:
             metrics.STARTS.labels(record.plan.image, record.plan.flavor, why.name).inc()
             raise StartFailed(why, tuple(self._tried))
-        number = len(self._tried) + 1
-        journal.retry(number, why)
-        return self._launch(number)
+        journal.retry(len(self._tried) + 1, why)
+        await self._gone(record)
+        return self._launch()
+
+    async def _gone(self, record: Record) -> None:
+        """Wait a little for the failed instance to be gone: until then it counts against the quota."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GONE_PATIENCE_S):
+                while not isinstance((self._fleet.get(record.attempt_id) or record).state, Ended):
+                    await self._fleet.changed(record.attempt_id, None)

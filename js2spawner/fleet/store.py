@@ -18,17 +18,27 @@ from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, delete, event, insert, make_url, select, update
+from alembic.util import CommandError
+from sqlalchemy import Engine, create_engine, delete, event, insert, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from js2spawner.fleet.records_json import dump, load, state_name
+from js2spawner.fleet.records_json import UnknownRecord, dump, load, state_name
 from js2spawner.fleet.tables import attempts, timings
 from js2spawner.instance import Record
 
 T = TypeVar("T")
 
 _KEEP_ENDED_S = 30 * 24 * 3600.0
+_SAVE_TIMEOUT_S = 30.0
 _KEEP_TIMINGS_S = 90 * 24 * 3600.0
+
+# New or known, in one statement that SQLite and PostgreSQL read alike. It is made once: every start writes some ten
+# records, and making it anew each time cost more than carrying it out.
+_COLUMNS = attempts.c.keys()
+_KEEP = text(
+    f"INSERT INTO {attempts.name} ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608
+    f"ON CONFLICT (attempt_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)}"
+)
 
 
 class StoreFailed(RuntimeError):
@@ -75,6 +85,8 @@ class Store:
 
     def put_timings(self, rows: Sequence[Timing]) -> None:
         """Have these timings written soon."""
+        if not rows:
+            return
         self._timings.extend(rows)
         self._asked += 1
         self._ensure_writing()
@@ -82,10 +94,14 @@ class Store:
     async def saved(self) -> None:
         """Wait until all that was put before now is committed. Raises StoreFailed; a later write tries it again."""
         mine = self._asked
-        while self._written < mine:
-            self._ensure_writing()
-            assert self._writing is not None
-            await asyncio.shield(self._writing)
+        try:
+            async with asyncio.timeout(_SAVE_TIMEOUT_S):
+                while self._written < mine:
+                    self._ensure_writing()
+                    assert self._writing is not None
+                    await asyncio.shield(self._writing)
+        except TimeoutError:
+            raise StoreFailed(f"{self._where} did not take a change within {_SAVE_TIMEOUT_S:.0f} s") from None
 
     async def find(self, attempt_id: str) -> Record | None:
         """The stored record of an attempt, over or not."""
@@ -106,7 +122,15 @@ class Store:
         except SQLAlchemyError as error:
             # The statement's parameters hold records, and those a token: only the driver's own sentence goes on.
             reason = str(getattr(error, "orig", None) or type(error).__name__)
-            raise StoreFailed(f"the hub's own table at {make_url(self.url)!r} cannot be used: {reason}") from None
+            raise StoreFailed(f"{self._where} cannot be used: {reason}") from None
+        except CommandError as error:
+            raise StoreFailed(f"{self._where} was made by another version of this hub: {error}") from None
+        except OSError as error:
+            raise StoreFailed(f"{self._where} cannot be used: {error.strerror}") from None
+
+    @property
+    def _where(self) -> str:
+        return f"the hub's own table at {make_url(self.url)!r}"
 
     def _ensure_writing(self) -> None:
         if self._writing is None or self._writing.done():
@@ -137,55 +161,75 @@ class Store:
             command.upgrade(config, "head")
         now = self._clock()
         with engine.begin() as connection:
-            connection.execute(
-                delete(attempts).where(attempts.c.state == "Ended", attempts.c.changed_at < now - _KEEP_ENDED_S)
-            )
-            connection.execute(delete(timings).where(timings.c.at < now - _KEEP_TIMINGS_S))
-            live = connection.execute(
-                select(attempts.c.record).where(attempts.c.hub_id == self.hub_id, attempts.c.state != "Ended")
-            )
-            records = [load(row.record) for row in live]
-            learned = connection.execute(select(timings).order_by(timings.c.at.desc()).limit(2000))
+            mine, ended = attempts.c.hub_id == self.hub_id, attempts.c.state == "Ended"
+            connection.execute(delete(attempts).where(mine, ended, attempts.c.changed_at < now - _KEEP_ENDED_S))
+            my_timings = timings.c.hub_id == self.hub_id
+            connection.execute(delete(timings).where(my_timings, timings.c.at < now - _KEEP_TIMINGS_S))
+            live = connection.execute(select(attempts.c.attempt_id, attempts.c.record).where(mine, ~ended))
+            records = [self._load(row.attempt_id, row.record) for row in live]
+            learned = connection.execute(select(timings).where(my_timings).order_by(timings.c.at.desc()).limit(2000))
             rows = [Timing(row.image, row.flavor, row.stage, row.seconds, row.at) for row in learned]
         return records, rows[::-1]
 
     def _find(self, attempt_id: str) -> Record | None:
         assert self._engine is not None
+        wanted = select(attempts.c.record).where(attempts.c.hub_id == self.hub_id, attempts.c.attempt_id == attempt_id)
         with self._engine.connect() as connection:
-            row = connection.execute(select(attempts.c.record).where(attempts.c.attempt_id == attempt_id)).first()
-        return load(row.record) if row else None
+            row = connection.execute(wanted).first()
+        return self._load(attempt_id, row.record) if row else None
+
+    def _load(self, attempt_id: str, kept: str) -> Record:
+        try:
+            return load(kept)
+        except UnknownRecord as error:
+            raise StoreFailed(
+                f"{self._where} has a record of attempt {attempt_id} that this version cannot read ({error}): "
+                "run the version that wrote it until its instance has ended"
+            ) from None
 
     def _write(self, records: Mapping[str, Record], rows: Sequence[Timing]) -> None:
         assert self._engine is not None
         now = self._clock()
         with self._engine.begin() as connection:
-            for attempt_id, record in records.items():
-                values = {
-                    "hub_id": self.hub_id,
-                    "owner": str(record.owner),
-                    "state": state_name(record),
-                    "changed_at": now,
-                    "record": dump(record),
-                }
-                changed = connection.execute(
-                    update(attempts).where(attempts.c.attempt_id == attempt_id).values(**values)
-                )
-                if changed.rowcount == 0:
-                    connection.execute(insert(attempts).values(attempt_id=attempt_id, **values))
+            if records:
+                connection.execute(_KEEP, [self._row(record, now) for record in records.values()])
             if rows:
                 connection.execute(
                     insert(timings),
                     [
-                        {"image": t.image, "flavor": t.flavor, "stage": t.stage, "seconds": t.seconds, "at": t.at}
+                        {
+                            "hub_id": self.hub_id,
+                            "image": t.image,
+                            "flavor": t.flavor,
+                            "stage": t.stage,
+                            "seconds": t.seconds,
+                            "at": t.at,
+                        }
                         for t in rows
                     ],
                 )
+
+    def _row(self, record: Record, now: float) -> dict[str, object]:
+        return {
+            "attempt_id": record.attempt_id,
+            "hub_id": self.hub_id,
+            "owner": str(record.owner),
+            "state": state_name(record),
+            "changed_at": now,
+            "record": dump(record),
+        }
 
 
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=1, max_overflow=0, hide_parameters=True)
+        # A database that is switched off without a word would else be waited for by every stop and every hello.
+        patience = {"connect_timeout": 10, "options": "-c statement_timeout=10000"}
+        if parsed.get_backend_name() != "postgresql":
+            patience = {}
+        return create_engine(
+            url, pool_pre_ping=True, pool_size=1, max_overflow=0, hide_parameters=True, connect_args=patience
+        )
     if parsed.database and parsed.database != ":memory:":
         path = Path(parsed.database)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -25,10 +25,11 @@ timings = Table(
     "js2_timing",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("hub_id", String(64), nullable=False),
     Column("image", String(255), nullable=False),
     Column("flavor", String(255), nullable=False),
     Column("stage", String(32), nullable=False),
     Column("seconds", Float, nullable=False),
     Column("at", Float, nullable=False),
-    Index("js2_timing_choice", "image", "flavor"),
+    Index("js2_timing_hub_at", "hub_id", "at"),
 )

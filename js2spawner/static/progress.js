@@ -75,6 +75,7 @@ function parsed(data) {
 }
 
 function arrive() {
+  if (stopping) return;
   document.getElementById("js2-heading").textContent = "Your server is ready";
   status.textContent = "Opening it…";
   stopButton.disabled = true;
@@ -106,6 +107,7 @@ async function stop() {
     stopButton.textContent = "Stop this server";
     status.textContent = `It could not be stopped: ${problem.message}`;
     if (picture.outcome === "failed") fail();
+    if (picture.outcome === "ready") arrive();
   }
 }
 

@@ -170,6 +170,13 @@ def test_every_phase_has_a_deadline(rec: Record, after_s: float, reason: str) ->
     assert late.effects == (Delete(SERVER_ID),)
 
 
+@pytest.mark.parametrize("rec", [record(), record(Unsure(T0))])
+def test_a_create_without_any_answer_or_list_has_a_deadline_too(rec: Record) -> None:
+    late = decide(rec, Tick(), T0 + LIMITS.build_s + 1)
+    assert end_reason(late.record) == "create-lost"
+    assert isinstance(late.record.state, Ending)
+
+
 def test_the_absolute_end_comes_whatever_the_state() -> None:
     step = decide(running(), Tick(), T0 + PLAN.longest_s)
     assert end_reason(step.record) == "expired"
@@ -188,9 +195,26 @@ def test_an_error_of_the_cloud_does_not_end_a_running_instance() -> None:
 def test_a_switched_off_instance_is_ended_after_a_grace() -> None:
     off = decide(running(), Listed(server("SHUTOFF"), T0 + 9), T0 + 9).record
     assert not off.over
-    assert end_reason(decide(off, Tick(), T0 + 10 + LIMITS.powered_off_s).record) == "powered-off"
-    back = decide(off, Listed(server(), T0 + 60), T0 + 60).record
+    late = T0 + 10 + LIMITS.powered_off_s
+    assert end_reason(decide(off, Listed(server("SHUTOFF"), late), late).record) == "powered-off"
+    back = decide(off, Listed(server(), late), late).record
     assert back == running()
+
+
+def test_a_cloud_that_stopped_answering_after_a_switch_off_ends_nothing() -> None:
+    off = decide(running(), Listed(server("SHUTOFF"), T0 + 9), T0 + 9).record
+    assert not decide(off, Tick(), T0 + 10 + LIMITS.powered_off_s).record.over
+
+
+@pytest.mark.parametrize("rec", [building(), booting(), greeted(), assigned("notebook")])
+def test_the_time_a_hub_was_away_does_not_count_against_a_start(rec: Record) -> None:
+    found = recover(rec, T0 + 5000)
+    assert not decide(found, Tick(), T0 + 5001).record.over
+
+
+def test_an_instance_whose_end_is_decided_can_still_be_told_so() -> None:
+    ending = decide(running(), EndWanted(STOPPED), T0 + 50).record
+    assert (ending.address, ending.channel_hash) == (ADDRESS, "channel-hash")
 
 
 def test_a_stop_asks_for_the_deletion_at_once_and_keeps_a_tombstone() -> None:
@@ -248,7 +272,7 @@ def test_a_restarted_hub_takes_an_unanswered_create_for_unsure() -> None:
 @pytest.mark.parametrize("rec", [building(), booting(), greeted(), assigned(), running()])
 def test_a_restarted_hub_keeps_what_runs_and_waits_for_somebody_to_claim_it(rec: Record) -> None:
     found = recover(rec, T0 + 9)
-    assert found.state == rec.state
+    assert (type(found.state), found.server_id) == (type(rec.state), rec.server_id)
     assert found.unclaimed_since == T0 + 9
     assert decide(found, Claimed(), T0 + 10).record.unclaimed_since is None
 

@@ -14,7 +14,15 @@ T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = Policy(idle_s=3600, longest_s=24 * 3600, warn_s=600, extend_s=1800, extensions=2)
 
 
-def at(now_s: float, *, active_s: float = 0, extended_s: float = 0, used: int = 0, policy: Policy = POLICY) -> Lease:
+def at(
+    now_s: float,
+    *,
+    active_s: float = 0,
+    extended_s: float = 0,
+    used: int = 0,
+    policy: Policy = POLICY,
+    latest_h: float = 1000,
+) -> Lease:
     """The lease `now_s` seconds after the start of a server last used `active_s` after it."""
     return lease(
         policy,
@@ -22,8 +30,14 @@ def at(now_s: float, *, active_s: float = 0, extended_s: float = 0, used: int = 
         last_activity=T0 + timedelta(seconds=active_s),
         extended_s=extended_s,
         extensions_used=used,
+        latest=T0 + timedelta(hours=latest_h),
         now=T0 + timedelta(seconds=now_s),
     )
+
+
+def test_a_policy_that_grew_later_promises_no_more_than_the_instance_was_made_for():
+    busy = at(7000, active_s=7000, latest_h=2)
+    assert (busy.ends_at, busy.why, busy.can_extend) == (T0 + timedelta(hours=2), "age", False)
 
 
 def test_an_unused_server_ends_when_its_idle_time_is_over():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from jupyterhub.spawner import SpawnException
 from js2spawner.cloud.errors import QuotaExceeded, Unreachable
 from js2spawner.failures import failure
 from js2spawner.fleet.configuration import FleetNotReady
+from js2spawner.handshake.messages import Activity, Health, Report
 from js2spawner.instance import (
     Assigned,
     Ended,
@@ -333,6 +336,97 @@ async def test_another_choice_ends_what_a_dead_hub_left(tmp_path: Path) -> None:
         assert hub.fleet.current(Owner("alice", "")).plan.flavor == "g3.large"
         start.cancel()
         await asyncio.wait([start])
+
+
+async def test_poll_answers_none_as_soon_as_a_create_may_be_under_way(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub:
+        start = await hub.start()
+        await hub.attempt()
+        assert await hub.user().spawner.poll() is None
+        start.cancel()
+        await asyncio.wait([start])
+        await hub.user().stop()
+
+
+async def test_a_users_stop_after_a_late_answer_is_a_stop(tmp_path: Path) -> None:
+    compute = CloudInMemory()
+    async with notebook_at(ADDRESS), hub_process(tmp_path, compute) as hub:
+        await running_server(hub)
+    async with hub_process(tmp_path, compute, restart_patience_s=0.1, http_timeout=20) as hub, notebook_at(ADDRESS):
+        await hub.until_ready()
+        await hub.user().stop()
+        await hub.until_nothing_is_left()
+
+
+async def test_a_stop_because_the_proxy_failed_keeps_the_instance(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        await running_server(hub)
+        hub.user().spawner._proxy_pending = True
+        await hub.user().stop()
+        assert hub.compute.deleted == []
+        assert hub.fleet.current(Owner("alice", "")) is not None
+
+
+async def test_what_was_kept_for_a_user_ends_with_the_user(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        await running_server(hub)
+        spawner = hub.user().spawner
+        spawner._proxy_pending = True
+        await hub.user().stop()
+        await spawner.delete_forever()
+        await hub.until_nothing_is_left()
+
+
+async def test_a_renamed_server_keeps_its_instance(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        await running_server(hub)
+        await hub.user().spawner.rename("", "work")
+        assert hub.fleet.current(Owner("alice", "")) is None
+        assert hub.fleet.current(Owner("alice", "work")) is not None
+
+
+async def test_jupyterhubs_own_state_holds_no_token(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        await running_server(hub)
+        spawner = hub.user().spawner
+        assert spawner.api_token
+        assert spawner.api_token not in str(spawner.get_state())
+
+
+async def test_work_that_only_the_guest_sees_moves_the_lease_and_an_extension_does_too(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        await running_server(hub)
+        spawner = hub.user().spawner
+        spawner.orm_spawner.last_activity -= timedelta(minutes=50)
+        hub.fleet.amend(spawner._attempt_id, lambda r: replace(r, state=replace(r.state, since=r.state.since - 7200)))
+        before = spawner.lease()
+        assert before.why == "idle"
+        health = Health(0, 0, 0, 0, 0, 0)
+        spawner.take_report(Report("listening", "", "", "", health, Activity(0, "none"), True, 0))
+        assert spawner.lease().ends_at == before.ends_at
+        spawner.take_report(Report("listening", "", "", "", health, Activity(5, "kernel"), True, 0))
+        worked = spawner.lease()
+        assert worked.ends_at - before.ends_at > timedelta(minutes=49)
+        extended = await spawner.extend()
+        assert extended.ends_at - worked.ends_at == timedelta(seconds=worked.extend_s)
+        stored = await hub.fleet.find(spawner._attempt_id)
+        assert stored.extensions == 1
+
+
+async def test_a_listener_that_cannot_be_had_leaves_no_second_fleet_behind(tmp_path: Path) -> None:
+    compute = CloudInMemory()
+    async with notebook_at(ADDRESS):
+        async with hub_process(tmp_path, compute) as hub:
+            await running_server(hub)
+        async with hub_process(tmp_path, compute) as hub:
+            await hub.settings.close()
+            other = await asyncio.start_server(lambda *_: None, "127.0.0.1", hub.settings.handshake_port)
+            hub.settings._opening = None
+            with pytest.raises(FleetNotReady, match=str(hub.settings.handshake_port)):
+                await hub.settings.ready()
+            assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("inventory")]
+            other.close()
+            await hub.settings.ready()
 
 
 async def test_every_tab_sees_the_whole_progress(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from js2spawner.cloud.errors import Unreachable
+from js2spawner.failures import failure
 from js2spawner.fleet.book import FleetBook
 from js2spawner.handshake.messages import Activity, Assignment, Health, Lease, Report
 from js2spawner.handshake.messages import Hello as HelloMessage
@@ -149,6 +151,41 @@ async def test_a_ticket_shown_twice_ends_the_attempt(tmp_path: Path) -> None:
     async with greeted(tmp_path) as (book, attempt):
         book.quarantine(attempt, "shown twice")
         assert book.expected(attempt).quarantined
+
+
+async def test_two_attempts_of_one_owner_are_heard_by_their_own_spawners(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        await listening(book, attempt)
+        kept, other = Spawner(book), Spawner(book)
+        await book.listen(kept, book.fleet.get(attempt))
+        second = book.fleet.launch(ALICE, PLAN, 1)
+        await book.listen(other, second)
+        await book.admitted(attempt, "channel", hello(attempt, "boot-2"))
+        await book.report(attempt, report("listening"))
+        assert (kept.handed, kept.reports) == ([attempt], 1)
+        assert (other.handed, other.reports) == ([], 0)
+
+
+async def test_nothing_meant_for_a_guest_is_kept_or_offered_once_its_attempt_is_over(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        book.offer(attempt, GIVEN)
+        await book.listen(Spawner(book), book.fleet.get(attempt))
+        await book.fleet.end(attempt, failure("stopped"))
+        assert book.assignment(attempt) is None
+        assert book.ears == {}
+        book.offer(attempt, GIVEN)
+        assert book.assignment(attempt) is None
+
+
+async def test_a_guest_learns_that_its_attempt_has_ended(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        await listening(book, attempt)
+        book.fleet.desks["IU"].cloud.compute.faults["delete"] = [Unreachable("down")] * 1000
+        await book.fleet.end(attempt, failure("stopped"))
+        expected = book.expected(attempt)
+        assert expected.closed
+        assert expected.channel_hash == "channel"
+        assert (await book.report(attempt, report("listening"))).stop
 
 
 async def test_an_unknown_attempt_is_unknown(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from js2spawner.cloud.errors import NoAnswer, QuotaExceeded, ServerFault, Throttled, Unreachable
 from js2spawner.failures import failure
 from js2spawner.fleet import names
+from js2spawner.fleet.store import StoreFailed
 from js2spawner.instance import Booting, Building, Ended, Ending, Greeted, Hello, Owner, Record, Unsure
 from tests.unit.fleet.stand_ins import HUB_ID, Compute, eventually, fleet_over, until
 from tests.unit.lives import ADDRESS, PLAN, server
@@ -216,6 +220,39 @@ async def test_the_console_of_an_instance_that_never_spoke_is_kept_for_the_opera
         await fleet.end(attempt, failure("boot-silent"))
         await until(fleet, attempt, is_(Ended))
         assert fleet.console(attempt) == "the console of server-1"
+
+
+async def test_a_fault_of_our_own_in_one_round_does_not_leave_the_hub_blind(tmp_path: Path) -> None:
+    compute = Compute()
+    async with fleet_over(compute, tmp_path) as fleet:
+        compute.faults["list"] = [RuntimeError("can't start new thread")]  # type: ignore[list-item]
+        attempt = fleet.launch(ALICE, PLAN, 1).attempt_id
+        await until(fleet, attempt, is_(Building))
+        compute.boot("server-1")
+        await until(fleet, attempt, is_(Booting))
+        assert not compute.faults["list"]
+
+
+async def test_a_create_that_dies_of_our_own_fault_is_looked_up_and_not_left_hanging(tmp_path: Path) -> None:
+    compute = Compute()
+    compute.works_all_the_same = True
+    compute.faults["create"] = [RuntimeError("surprise")]  # type: ignore[list-item]
+    async with fleet_over(compute, tmp_path) as fleet:
+        attempt = fleet.launch(ALICE, PLAN, 1).attempt_id
+        assert (await until(fleet, attempt, is_(Building))).server_id == "server-1"
+
+
+async def test_a_region_that_left_the_catalog_with_instances_in_it_is_said_before_anything_runs(tmp_path: Path) -> None:
+    compute = Compute()
+    async with fleet_over(compute, tmp_path) as fleet:
+        attempt = fleet.launch(ALICE, replace(PLAN, region="IU"), 1).attempt_id
+        await until(fleet, attempt, is_(Building))
+        fleet.amend(attempt, lambda r: replace(r, plan=replace(r.plan, region="TACC")))
+        await fleet.saved()
+    with pytest.raises(StoreFailed, match="TACC"):
+        async with fleet_over(compute, tmp_path):
+            pass
+    assert compute.deleted == []
 
 
 async def test_what_is_made_carries_what_a_person_and_the_hub_need_and_no_secret(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +109,26 @@ async def test_a_write_that_failed_is_kept_and_tried_again(tmp_path: Path) -> No
     del store._write
     await store.saved()
     assert await store.find(building().attempt_id) == building()
+    await store.close()
+
+
+async def test_a_row_of_another_version_is_one_clear_sentence_with_its_attempt(tmp_path: Path) -> None:
+    store = Store(url(tmp_path), "hub-1")
+    await store.open()
+    store.put(building())
+    await store.saved()
+    await store.close()
+    with sqlite3.connect(tmp_path / "js2.sqlite") as database:
+        database.execute("UPDATE js2_attempt SET record = replace(record, '\"version\":1', '\"version\":9')")
+    with pytest.raises(StoreFailed, match=building().attempt_id):
+        await Store(url(tmp_path), "hub-1").open()
+
+
+async def test_nothing_to_write_is_nothing_to_wait_for(tmp_path: Path) -> None:
+    store = Store(url(tmp_path), "hub-1")
+    await store.open()
+    store.put_timings([])
+    await asyncio.wait_for(store.saved(), 5)
     await store.close()
 
 

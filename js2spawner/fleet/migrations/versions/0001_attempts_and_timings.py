@@ -23,13 +23,14 @@ def upgrade() -> None:
     op.create_table(
         "js2_timing",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("hub_id", sa.String(64), nullable=False),
         sa.Column("image", sa.String(255), nullable=False),
         sa.Column("flavor", sa.String(255), nullable=False),
         sa.Column("stage", sa.String(32), nullable=False),
         sa.Column("seconds", sa.Float, nullable=False),
         sa.Column("at", sa.Float, nullable=False),
     )
-    op.create_index("js2_timing_choice", "js2_timing", ["image", "flavor"])
+    op.create_index("js2_timing_hub_at", "js2_timing", ["hub_id", "at"])
 
 
 def downgrade() -> None:
