@@ -140,6 +140,16 @@ async def test_one_unreadable_server_spoils_the_list_instead_of_looking_gone(
         await compute.list_servers(tag="js2-hub-1")
 
 
+async def test_a_server_that_changed_since_the_list_before_is_seen_as_it_is_now(
+    compute: Compute, stand_in: StandIn
+) -> None:
+    server = recorded("server-active")["server"]
+    stopped = {**server, "status": "SHUTOFF"}
+    stand_in.on("GET", f"{SERVERS}/detail", {"servers": [server]}, {"servers": [server]}, {"servers": [stopped]})
+    seen = [await compute.list_servers(tag="js2-hub-1") for _ in range(3)]
+    assert [[server.status for server in servers] for servers in seen] == [["ACTIVE"], ["ACTIVE"], ["SHUTOFF"]]
+
+
 async def test_a_server_that_is_not_there_is_gone(compute: Compute, stand_in: StandIn) -> None:
     gone = {"itemNotFound": {"code": 404, "message": "Instance x could not be found."}}
     stand_in.on("GET", f"{SERVERS}/x", gone, status=404)

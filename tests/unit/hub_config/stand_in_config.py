@@ -49,6 +49,7 @@ class StandIn(Spawner):
             last_activity=self.started_at,
             extended_s=1800 * self.extensions,
             extensions_used=self.extensions,
+            latest=datetime.max.replace(tzinfo=UTC),
             now=datetime.now(UTC),
         )
 
