@@ -193,8 +193,13 @@ class Record:
 
     @property
     def moving(self) -> bool:
-        """Something is expected to change soon: the list is taken often."""
-        return not isinstance(self.state, Running | Ended)
+        """The cloud is at work on it, and only the list tells of the next change: it is taken often."""
+        return isinstance(self.state, Planned | Unsure | Building | Ending)
+
+    @property
+    def awaits_guest(self) -> bool:
+        """Its guest tells of the next change; the list tells only of its death, and is taken now and then."""
+        return isinstance(self.state, Booting | Greeted | Assigned)
 
 
 # ---- sightings: what was learned ------------------------------------------------------------------------------------

@@ -285,6 +285,8 @@ class Js2Spawner(Spawner):
         assert fleet is not None
         assert book is not None
         fleet.amend(record.attempt_id, lambda r: replace(r, api_token=self.api_token))
+        # On disk before the guest may have it: a hub that dies now must know with which token the notebook runs.
+        await fleet.saved()
         book.offer(record.attempt_id, await assignment_for(self, record))
 
     async def _reachable(self, record: Record) -> bool:

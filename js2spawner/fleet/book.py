@@ -114,11 +114,16 @@ class FleetBook:
         return Orders(stop=record is None or record.over)
 
     def _acknowledge(self, record: Record, report: Report) -> None:
-        """The first report that names the assignment: from now on it is given to nobody and need not be kept."""
+        """The first report that names the assignment: from now on it is given to nobody and need not be kept.
+
+        One that names another was taken from a hub process that died before it noted so: the guest goes on with it.
+        """
         offered = self._assignments.get(record.attempt_id)
-        if offered is None or report.assignment_id != offered.id:
+        is_ours = offered is not None and report.assignment_id == offered.id
+        is_older = report.assignment_id and isinstance(record.state, Greeted)
+        if not (is_ours or is_older):
             return
-        del self._assignments[record.attempt_id]
+        self._assignments.pop(record.attempt_id, None)
         boot_id = self._returned.pop(record.attempt_id, None)
         if boot_id is not None:
             self.fleet.amend(record.attempt_id, lambda r: replace(r, boot_id=boot_id))

@@ -10,11 +10,12 @@ import asyncio
 import ipaddress
 import time
 import uuid
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from traitlets import Dict, Float, Integer, List, Unicode, default
+from traitlets import Dict, Enum, Float, Integer, List, Unicode, default
 from traitlets.config import SingletonConfigurable
 
 from js2spawner.catalog import Catalog, CatalogError, Region
@@ -85,7 +86,8 @@ class Js2Fleet(SingletonConfigurable):
     ).tag(config=True)
     list_interval_s = Float(
         2.0,
-        help="Seconds between two lists of instances while any of them is starting or ending. Default: 2.",
+        help="""Seconds between two lists of instances while the cloud builds or deletes any of them. Default: 2.
+        Every 10 s are enough while systems and notebooks start, since the instances tell of that themselves.""",
     ).tag(config=True)
     quiet_list_interval_s = Float(
         20.0,
@@ -110,6 +112,8 @@ class Js2Fleet(SingletonConfigurable):
         down, within three of them. Default: 20. At least 0.2.""",
     ).tag(config=True)
     deadlines = Dict(
+        key_trait=Enum([each.name for each in fields(Deadlines)]),
+        value_trait=Float(),
         help="""Seconds each phase of a start may last, by name; those left out keep their default.
         `look_up_s` 120 (a create that was never answered), `build_s` 600, `boot_s` 600, `assign_s` 120, `notebook_s`
         300, `delete_again_s` 30; and how long is kept what nobody claims: `powered_off_s` 600, `unclaimed_starting_s`

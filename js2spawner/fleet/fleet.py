@@ -363,6 +363,7 @@ class Fleet:
             attempt_key=names.ATTEMPT_KEY,
             pace=self.settings.pace,
             moving=lambda: any(r.moving for r in self._records.values() if r.plan.region == name),
+            awaits_guests=lambda: any(r.awaits_guest for r in self._records.values() if r.plan.region == name),
             watched=lambda: {r.server_id for r in self._records.values() if r.plan.region == name and r.server_id},
             on_round=lambda picture: self._look(name, picture),
             clock=self.clock,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from js2spawner.cloud.errors import CloudError
@@ -34,10 +35,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds between two lists while something moves, and when nothing does."""
+    """Seconds between two lists while the cloud is at work, when nothing happens, and while guests start (at most)."""
 
     moving_s: float = 2.0
     quiet_s: float = 20.0
+    guests_s: float = 10.0
 
 
 class Inventory:
@@ -51,6 +53,7 @@ class Inventory:
         attempt_key: str,
         pace: Pace,
         moving: Callable[[], bool],
+        awaits_guests: Callable[[], bool],
         watched: Callable[[], set[str]],
         on_round: Callable[[Picture | None], None],
         clock: Callable[[], float],
@@ -63,6 +66,7 @@ class Inventory:
         self._attempt_key = attempt_key
         self._pace = pace
         self._moving = moving
+        self._awaits_guests = awaits_guests
         self._watched = watched
         self._on_round = on_round
         self._clock = clock
@@ -71,7 +75,7 @@ class Inventory:
         self._wake = asyncio.Event()
 
     def hurry(self) -> None:
-        """Something began to move: do not wait out the quiet interval."""
+        """Something began to move: do not wait out a longer interval."""
         self._wake.set()
 
     def age_s(self) -> float | None:
@@ -112,8 +116,9 @@ class Inventory:
         if self._moving():
             await asyncio.sleep(self._pace.moving_s)
             return
-        try:
-            await asyncio.wait_for(self._wake.wait(), self._pace.quiet_s)
-        except TimeoutError:
-            pass
+        rest_s = min(self._pace.guests_s, self._pace.quiet_s) if self._awaits_guests() else self._pace.quiet_s
+        # Not wait_for: in Python 3.11 it loses a cancellation that comes in the same moment as the wake.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await self._wake.wait()
         self._wake.clear()

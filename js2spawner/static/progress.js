@@ -5,6 +5,8 @@ import { after, nothing } from "./progress_model.js";
 import { draw, tick, whyAgain } from "./progress_view.js";
 
 const SKEW_THAT_MATTERS_MS = 2_000; // the Date header counts whole seconds
+// A proxy may keep our connection when the hub behind it has died: nothing comes any longer, and no error either.
+const SILENCE_MS = 20_000;
 const FIRST_PAUSE_MS = 2_000;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -17,6 +19,7 @@ let picture = nothing;
 let skewMs = 0;
 let stopping = false;
 let pauseMs = FIRST_PAUSE_MS;
+let silence = 0;
 
 const hubNow = () => Date.now() + skewMs;
 
@@ -32,18 +35,29 @@ async function learnSkew() {
 function listen() {
   const stream = new EventSource(page.dataset.progressUrl);
   let replayed = nothing; // each connection tells the story from its beginning
+  const heard = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => { stream.close(); listen(); }, SILENCE_MS);
+  };
+  const over = () => {
+    clearTimeout(silence);
+    stream.close();
+  };
+  heard();
   stream.onopen = () => {
+    heard();
     replayed = nothing;
     pauseMs = FIRST_PAUSE_MS;
     if (!stopping) status.textContent = usualStatus;
   };
   stream.onmessage = ({ data }) => {
+    heard();
     replayed = after(replayed, parsed(data));
     picture = replayed;
     draw(picture, hubNow());
     const retry = picture.retries.at(-1);
     if (retry && !stopping) status.textContent = `${whyAgain(retry)} Trying again.`;
-    if (picture.outcome) stream.close();
+    if (picture.outcome) over();
     if (picture.outcome === "ready") arrive();
     if (picture.outcome === "failed") fail();
   };
@@ -51,7 +65,10 @@ function listen() {
     if (picture.outcome || stopping) return;
     status.textContent = "The connection to the hub was lost; trying again. Your start goes on meanwhile.";
     // The browser tries again by itself, except when the hub (or the proxy in front of it) answers with an error.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(comeBack, pauseMs);
+    if (stream.readyState === EventSource.CLOSED) {
+      over();
+      setTimeout(comeBack, pauseMs);
+    }
   };
 }
 

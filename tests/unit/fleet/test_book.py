@@ -79,7 +79,7 @@ async def test_an_assignment_is_given_again_until_it_is_acknowledged_and_then_to
     async with greeted(tmp_path) as (book, attempt):
         book.offer(attempt, GIVEN)
         assert book.assignment(attempt) is book.assignment(attempt) is GIVEN
-        await book.report(attempt, report("account", assignment="another"))
+        await book.report(attempt, report("account", assignment=""))
         assert book.assignment(attempt) is GIVEN
         await book.report(attempt, report("account"))
         assert book.assignment(attempt) is None
@@ -125,6 +125,14 @@ async def test_a_hello_of_the_same_boot_asks_for_nothing_anew(tmp_path: Path) ->
         await book.listen(spawner, book.fleet.get(attempt))
         await book.admitted(attempt, "channel", hello(attempt, "boot-1"))
         assert spawner.handed == []
+
+
+async def test_an_assignment_taken_from_a_hub_that_died_is_gone_on_with(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        book.offer(attempt, GIVEN)
+        await book.report(attempt, report("listening", assignment="of-the-dead-hub"))
+        assert book.assignment(attempt) is None
+        assert isinstance(book.fleet.get(attempt).state, Running)
 
 
 async def test_a_guest_that_cannot_go_on_ends_a_start_but_never_a_running_server(tmp_path: Path) -> None:
