@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from jupyterhub.spawner import Spawner, SpawnException
+from jupyterhub.spawner import Spawner
 from traitlets import Float, Integer, default
 
 from js2spawner import options
@@ -34,38 +34,12 @@ from js2spawner.handshake.messages import Health, Report
 from js2spawner.handshake.messages import Lease as LeaseNotice
 from js2spawner.instance import Ended, Owner, Plan, Record, Running
 from js2spawner.lease import Lease, Policy, lease
+from js2spawner.refusals import LastFailure, StartRefused, refusal_of
 
 # Activity that the guest reports is written with every third report at most: each write costs the hub a commit.
 _REPORTS_PER_WRITE = 3
 # Between the latest end of a lease and the instant at which the fleet itself ends the instance.
 _HARD_END_SLACK_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class LastFailure:
-    """Why the latest start failed, for the failure page; `console` is for admins."""
-
-    name: str
-    sentence: str
-    remedy: str
-    at: datetime
-    attempt_id: str
-    tried: tuple[Tried, ...]
-    console: str
-
-
-class StartRefused(SpawnException):
-    """A start that ended without a server: a sentence for the user, a reason for metrics, the detail for the log.
-
-    JupyterHub 6.1 takes what its pages show from these two attributes and ignores SpawnException's own.
-    """
-
-    def __init__(self, sentence: str, *, reason: str, detail: str = "", html: str = "", status_code: int = 400) -> None:
-        super().__init__(
-            sentence, reason=reason, log_message=detail or sentence, message_html=html, status_code=status_code
-        )
-        self.jupyterhub_message = sentence
-        self.jupyterhub_html_message = html or None
 
 
 class Js2Spawner(Spawner):
@@ -91,7 +65,7 @@ class Js2Spawner(Spawner):
     def __init__(self, **kwargs: Any) -> None:
         self._attempt_id = ""
         self._kept_record = ""
-        self._failure: tuple[Failure, tuple[Tried, ...], float] | None = None
+        self._failure: LastFailure | None = None
         self._activity_written = 0.0
         self._resumed = False
         self.health: Health | None = None
@@ -129,13 +103,11 @@ class Js2Spawner(Spawner):
     @property
     def last_failure(self) -> LastFailure | None:
         """Why the latest start failed; None after a good one."""
-        if self._failure is None:
-            return None
-        why, tried, at = self._failure
-        last = tried[-1].attempt_id if tried else ""
         fleet = self.hub_fleet.fleet
-        console = fleet.console(last) if fleet and last else ""
-        return LastFailure(why.name, why.sentence, why.remedy, datetime.fromtimestamp(at, UTC), last, tried, console)
+        if self._failure is None or fleet is None:
+            return self._failure
+        # Fetched while the instance is deleted, so it may arrive after the failure.
+        return replace(self._failure, console=fleet.console(self._failure.attempt_id))
 
     # ---- state ------------------------------------------------------------------------------------------------------
 
@@ -297,19 +269,9 @@ class Js2Spawner(Spawner):
         return f"{scheme}://{record.address}:{NOTEBOOK_PORT}"
 
     async def _sorry(self, why: Failure, tried: tuple[Tried, ...] = ()) -> StartRefused:
-        at = time.time()
-        self._failure = (why, tried, at)
-        template = self.user.settings["jinja2_env"].get_template("failure.html")
-        html = await template.render_async(
-            name=why.name,
-            sentence=why.sentence,
-            remedy=why.remedy,
-            attempts=[{"number": t.number, "why": t.why.sentence} for t in tried],
-            at=datetime.fromtimestamp(at, UTC),
-        )
-        message = f"{why.sentence} {why.remedy}".strip()
-        detail = f"{why.name}: {why.detail or why.sentence}"
-        return StartRefused(message, reason=why.name, detail=detail, html=html, status_code=503)
+        """The refusal of a start that failed, kept for the failure page."""
+        self._failure = LastFailure(why, tried, datetime.now(UTC))
+        return await refusal_of(self._failure, self.user.settings["jinja2_env"])
 
     # ---- poll and stop ----------------------------------------------------------------------------------------------
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.browser.people import Person, launch
-from tests.browser.whole import Demo, until
+from tests.browser.whole import Demo
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "device_scale_factor": 1}
@@ -25,56 +26,64 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="js2-pictures-") as folder, sync_playwright() as playwright:
         browser = launch(playwright)
-        with Demo(Path(folder), "alice,bob", boot_seconds=4) as hub:
+        with Demo(Path(folder), "alice,bob", boot_seconds=6) as hub:
             _a_start(browser, hub)
             _a_failure(browser, hub)
         browser.close()
 
 
 def _a_start(browser: Browser, hub: Demo) -> None:
-    alice = Person(browser, hub, "alice", viewport={"width": 1280, "height": 1240})
+    alice = Person(browser, hub, "alice")
     alice.signs_in()
     # Once before, so that the pictures show what a start usually takes.
     alice.starts()
     alice.stops()
-    until(lambda: not hub.instances("alice"), "alice's first instance is gone")
-    alice.goes_to("/hub/spawn")
-    alice.page.locator("#js2-start").wait_for()
-    _take(alice, "choice")
-    with_phone = Person(browser, hub, "alice", **PHONE)
-    with_phone.signs_in()
-    with_phone.goes_to("/hub/spawn")
-    with_phone.page.locator("#js2-start").wait_for()
-    _take(with_phone, "choice-phone-dark")
+    _the_choice(browser, hub, "choice", viewport={"width": 1180, "height": 1330}, device_scale_factor=0.9)
+    _the_choice(browser, hub, "choice-phone-dark", **PHONE)
+
     alice.chooses()
-    alice.page.set_viewport_size({"width": 1280, "height": 760})
-    alice.page.locator('.js2-stage[data-state="begun"]').nth(0).wait_for()
-    alice.page.locator('.js2-stage[data-state="done"]').nth(0).wait_for()
-    alice.page.wait_for_timeout(1500)
-    _take(alice, "progress")
+    booting = alice.page.locator('.js2-stage[data-state="begun"]', has_text="Starting its system")
+    expect(booting.locator(".js2-stage-time")).to_have_text("3 s", timeout=20_000)
+    _take(alice, "progress", height=660)
     alice.sees_lab()
+    # JupyterLab asks everybody once whether they want its news.
+    alice.page.get_by_role("button", name="No", exact=True).click()
     alice.opens_notebook()
     alice.computes("import os, pwd\nprint('Hello from', pwd.getpwuid(os.getuid()).pw_name, 'on', os.uname().nodename)")
-    _take(alice, "notebook")
+    alice.computes("[n for n in range(2, 60) if all(n % divisor for divisor in range(2, n))]")
+    _take(alice, "notebook", height=560)
     alice.goes_to("/hub/js2/lease/alice")
-    _take(alice, "lease")
+    _take(alice, "lease", height=300)
     alice.goes_to("/hub/home")
-    _take(alice, "home")
+    _take(alice, "home", height=400)
     alice.stops()
+
+
+def _the_choice(browser: Browser, hub: Demo, name: str, **look: Any) -> None:
+    """As somebody sees it who may not use everything."""
+    bob = Person(browser, hub, "bob", **look)
+    bob.signs_in()
+    bob.goes_to("/hub/spawn")
+    expect(bob.page.locator("#js2-summary")).to_contain_text("usually")
+    _take(bob, name)
+    bob.leave()
 
 
 def _a_failure(browser: Browser, hub: Demo) -> None:
     hub.control("PUT", "/capacity", {"m3.small": 0})
-    bob = Person(browser, hub, "bob", viewport={"width": 1280, "height": 760})
+    bob = Person(browser, hub, "bob")
     bob.signs_in()
     bob.chooses(flavor="m3.small")
-    bob.page.locator("#js2-failure").wait_for()
-    bob.goes_to("/hub/spawn-pending/bob")
-    _take(bob, "failure")
+    bob.page.get_by_role("link", name="What happened").click()
+    expect(bob.page.locator(".js2-failure")).to_be_visible()
+    _take(bob, "failure", height=440)
 
 
-def _take(person: Person, name: str) -> None:
-    person.page.screenshot(path=PICTURES / f"{name}.png")
+def _take(person: Person, name: str, height: int = 0) -> None:
+    """`height`: of what is worth seeing, in pixels; by default the whole window."""
+    if height:
+        person.page.set_viewport_size({"width": 1180, "height": height})
+    person.page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ class Person:
         page.check(f'input[name=image][value="{image}"]')
         page.check(f'input[name=flavor][value="{flavor}"]')
         page.click("#js2-start")
-        page.wait_for_url(re.compile(f"/hub/spawn-pending/{self.name}"))
+        # An instance that is up already needs no watching.
+        page.wait_for_url(re.compile(f"/hub/spawn-pending/{self.name}|/user/{self.name}/"))
 
     def sees_lab(self) -> None:
         """The progress page led to JupyterLab, and it has drawn itself."""

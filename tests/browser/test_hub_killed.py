@@ -1,71 +1,125 @@
-"""The hub is killed with SIGKILL, at any moment: nothing is lost and nothing is doubled."""
+"""A hub that is killed at its busiest: starts at every stage, a notebook at work. Nothing is lost, nothing doubled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import People
-from tests.browser.whole import Pieces, until
+from tests.browser.whole import Hub, Pieces, until
 
 pytestmark = pytest.mark.browser
+
+# Whom the hub's death meets where.
+RUNNING, UNANSWERED, BUILDING, BOOTING, GREETED = "rita", "uma", "bill", "boris", "greta"
+STARTING = (UNANSWERED, BUILDING, BOOTING, GREETED)
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The hub after it, and who had which instance before. UNANSWERED had none: the create was still under way."""
+
+    hub: Pieces
+    person: People
+    instances: Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pieces]:
-    with Pieces(tmp_path_factory.mktemp("killed"), "alice,bob", boot_seconds=3) as pieces:
-        yield pieces
+    with Pieces(tmp_path_factory.mktemp("killed"), ",".join((RUNNING, *STARTING))) as running:
+        yield running
 
 
-def is_gone(hub: Pieces, user: str) -> None:
-    hub.rest("DELETE", f"/users/{user}/server")
-    until(lambda: not hub.instances(user), f"{user}'s instance is deleted", 60)
+@pytest.fixture(scope="module")
+def death(hub: Pieces, person: People) -> Death:
+    """Bring everybody to their place, kill the hub, start it again."""
+    for name in STARTING:
+        person(name)
+    rita = person(RUNNING)
+    rita.starts()
+    rita.opens_notebook()
+    assert rita.computes("kept = 6 * 7; kept") == "42"
 
+    hub.fault("slow create", server=f"js2-{UNANSWERED}-*", effect={"delay_s": 6})
+    hub.fault("slow boot", server=f"js2-{BOOTING}-*", effect={"boot_seconds": 12})
+    for name in (BOOTING, GREETED):
+        person(name).chooses()
+        until(lambda name=name: "→ Booting" in story(hub, name), f"the hub knows that {name}'s instance boots")
+    hub.control("PUT", "/latencies", {"phases": {"spawning": 6}})
+    person(BUILDING).chooses()
+    until(lambda: "→ Building" in story(hub, BUILDING), "the hub knows that the cloud builds")
+    person(UNANSWERED).chooses()
+    until(lambda: hub.struck("slow create"), "the create is under way")
+    until(lambda: "→ Greeted" in story(hub, GREETED), "the guest has said hello")
 
-def test_a_kernel_and_its_variables_outlive_the_hub(hub: Pieces, person: People) -> None:
-    alice = person("alice")
-    alice.starts()
-    alice.opens_notebook()
-    alice.computes("kept = 6 * 7; print('set')")
-    instance = hub.instance_id("alice")
     hub.kill_hub()
+    instances = {str(each.metadata["js2_user"]): str(each.id) for each in hub.instances()}
     hub.start_hub()
-    until(lambda: hub.is_ready("alice"), "the new hub finds alice's server", 60)
-    alice.page.reload()
-    alice.awaits_kernel()
-    assert alice.computes("print(kept)") == "42"
-    assert hub.instance_id("alice") == instance
-    is_gone(hub, "alice")
+    return Death(hub, person, instances)
 
 
-@pytest.mark.parametrize("moment", ["BUILD", "ACTIVE", "Greeted", "Assigned"])
-def test_a_start_that_the_hub_died_in_is_taken_up_by_the_next(hub: Pieces, moment: str) -> None:
-    seen = hub.log("hub").count(f"→ {moment}")
-    hub.rest("POST", "/users/bob/server")
-    if moment in ("BUILD", "ACTIVE"):
-        until(lambda: [s for s in hub.instances("bob") if s.status == moment], f"bob's instance is {moment}", 30)
-    else:
-        until(lambda: hub.log("hub").count(f"→ {moment}") > seen, f"the attempt is {moment}", 60)
-    instance = hub.instance_id("bob")
+def story(hub: Hub, user: str) -> str:
+    """What the hub's log says of somebody's attempts."""
+    return "\n".join(line for line in hub.log("hub").splitlines() if re.search(rf"\b{user}: attempt", line))
+
+
+def attempts(hub: Hub, user: str) -> set[str]:
+    return set(re.findall(rf"\b{user}: attempt (\w+)", hub.log("hub")))
+
+
+def test_the_hub_died_where_it_was_meant_to(death: Death):
+    assert set(death.instances) == {RUNNING, BUILDING, BOOTING, GREETED}
+    assert "→ Running" not in story(death.hub, GREETED)
+
+
+def test_the_running_notebook_has_noticed_nothing(death: Death):
+    rita = death.person(RUNNING)
+    assert rita.computes("kept + 1") == "43"
+    assert death.hub.instance_id(RUNNING) == death.instances[RUNNING]
+
+    rita.goes_to("/hub/home")
+    expect(rita.row("Default server")).to_have_attribute("data-state", "running")
+
+
+def test_who_watched_a_start_is_brought_to_where_it_is_started_again(death: Death):
+    for name in STARTING:
+        expect(death.person(name).page.locator("#start")).to_be_visible(timeout=60_000)
+
+
+def test_the_same_choice_takes_up_every_start_where_it_was(death: Death):
+    for name in STARTING:
+        death.person(name).chooses()
+    for name in STARTING:
+        death.person(name).sees_lab()
+    for name in (BUILDING, BOOTING, GREETED):
+        assert death.hub.instance_id(name) == death.instances[name], name
+        assert len(attempts(death.hub, name)) == 1, name
+
+
+def test_a_create_that_nobody_heard_the_answer_of_is_found_in_the_cloud(death: Death):
+    assert len(death.hub.instances(UNANSWERED)) == 1
+    assert len(attempts(death.hub, UNANSWERED)) == 1
+
+
+def test_nobody_has_two_instances_and_none_is_nobody_s(death: Death):
+    assert sorted(each.metadata["js2_user"] for each in death.hub.instances()) == sorted((RUNNING, *STARTING))
+    assert len(death.hub.ports()) == len((RUNNING, *STARTING))
+
+
+def test_an_end_that_the_cloud_could_not_take_is_kept_by_the_next_hub(death: Death):
+    hub = death.hub
+    everybody = (RUNNING, *STARTING)
+    hub.fault("away", server="*", effect={"status": 503}, operation="compute.servers.delete")
+    for name in everybody:
+        hub.rest("DELETE", f"/users/{name}/server")
+    until(lambda: not any(hub.server_model(name) for name in everybody), "JupyterHub takes all servers for stopped")
+    assert len(hub.instances()) == len(everybody)
+
     hub.kill_hub()
+    hub.control("DELETE", "/faults")
     hub.start_hub()
-    hub.rest("POST", "/users/bob/server")
-    until(lambda: hub.is_ready("bob"), "bob's server is ready", 90)
-    assert hub.instance_id("bob") == instance
-    is_gone(hub, "bob")
-
-
-def test_an_end_that_the_cloud_could_not_take_is_kept_by_the_next_hub(hub: Pieces) -> None:
-    hub.rest("POST", "/users/bob/server")
-    until(lambda: hub.is_ready("bob"), "bob's server is ready", 90)
-    deleting = {"name": "away", "match": {"operation": "compute.servers.delete"}, "effect": {"status": 503}}
-    hub.control("POST", "/faults", deleting)
-    hub.rest("DELETE", "/users/bob/server")
-    until(lambda: not hub.server_model("bob"), "JupyterHub takes bob's server for stopped", 30)
-    assert hub.instances("bob")
-    hub.kill_hub()
-    hub.control("DELETE", "/faults/away")
-    hub.start_hub()
-    until(lambda: not hub.instances("bob"), "the promise is kept", 60)
-    assert hub.ports() == []
+    until(lambda: hub.instances() == [] and hub.ports() == [], "everything is gone", 60)

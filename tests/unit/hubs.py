@@ -25,7 +25,7 @@ from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.instance import Booting, Building, Hello, Listening, Owner, Progressed, Record, Running, Taken
 from js2spawner.spawner import Js2Spawner
-from tests.unit.fleet.stand_ins import Cloud, Compute, eventually, until
+from tests.unit.fleet.stand_ins import DEADLINE_S, Cloud, Compute, eventually, until
 
 CATALOG = """
 regions:
@@ -105,7 +105,7 @@ class Hub:
 
     async def attempt(self, owner: Owner = ALICE, number: int = 1) -> Record:
         """The owner's attempt of that number, once it exists."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 fleet = self.settings.fleet
                 record = fleet.current(owner) if fleet else None

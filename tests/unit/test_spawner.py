@@ -25,7 +25,7 @@ from js2spawner.instance import (
     Running,
     Taken,
 )
-from tests.unit.fleet.stand_ins import eventually, until
+from tests.unit.fleet.stand_ins import DEADLINE_S, eventually, until
 from tests.unit.hubs import CloudInMemory, Hub, hub_process, notebook_at
 from tests.unit.lives import ADDRESS as CLOUD_ADDRESS
 
@@ -41,7 +41,7 @@ def _addresses_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 async def running_server(hub: Hub) -> None:
     start = await hub.start()
     await hub.bring_up(await hub.attempt())
-    await asyncio.wait_for(start, 10)
+    await asyncio.wait_for(start, DEADLINE_S)
 
 
 async def test_a_start_returns_a_full_url_of_a_notebook_that_answers(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ async def test_a_notebook_the_hub_cannot_reach_is_tried_once_more_and_then_named
         for number in (1, 2):
             await hub.bring_up(await hub.attempt(number=number))
         with pytest.raises(SpawnException) as caught:
-            await asyncio.wait_for(start, 10)
+            await asyncio.wait_for(start, DEADLINE_S)
         assert caught.value.reason == "no-route"
         await eventually(lambda: hub.compute.servers == {})
 
@@ -117,7 +117,7 @@ async def test_stop_returns_before_the_cloud_has_deleted_anything(tmp_path: Path
             hub.compute.servers.pop(server_id)
 
         hub.compute.delete_server = slow  # type: ignore[method-assign]
-        await asyncio.wait_for(hub.user().stop(), 5)
+        await asyncio.wait_for(hub.user().stop(), DEADLINE_S)
         assert hub.compute.servers
         stored = await hub.fleet.find(attempt)
         assert stored is not None
@@ -148,7 +148,7 @@ async def test_a_start_cancelled_in_any_phase_leaves_no_instance(tmp_path: Path,
             await hub.boot(record)
             await until(hub.fleet, record.attempt_id, lambda r: isinstance(r.state, Greeted))
         start.cancel()
-        await asyncio.wait([start], timeout=5)
+        await asyncio.wait([start], timeout=DEADLINE_S)
         # What JupyterHub does on DELETE of a pending spawn.
         await hub.user().stop()
         ended = await until(hub.fleet, record.attempt_id, lambda r: isinstance(r.state, Ended))
@@ -170,7 +170,7 @@ async def test_a_start_cancelled_while_the_create_is_in_flight_leaves_no_instanc
         start = await hub.start()
         record = await hub.attempt()
         start.cancel()
-        await asyncio.wait([start], timeout=5)
+        await asyncio.wait([start], timeout=DEADLINE_S)
         await hub.user().stop()
         go.set()
         await until(hub.fleet, record.attempt_id, lambda r: isinstance(r.state, Ended))
@@ -276,7 +276,7 @@ async def test_an_instance_that_does_not_answer_a_restarted_hub_is_kept_and_resu
         assert record is not None
         assert record.unclaimed_since is not None
         async with notebook_at(ADDRESS):
-            await asyncio.wait_for(await hub.start(), 10)
+            await asyncio.wait_for(await hub.start(), DEADLINE_S)
             assert hub.user().spawner.api_token == token
             assert hub.user().spawner._attempt_id == record.attempt_id
             assert len(compute.created) == 1
@@ -295,7 +295,7 @@ async def test_a_start_after_a_hub_killed_during_boot_takes_up_the_same_instance
         record = await hub.attempt()
         assert record.attempt_id == attempt
         await hub.bring_up(record)
-        await asyncio.wait_for(start, 10)
+        await asyncio.wait_for(start, DEADLINE_S)
         assert len(compute.created) == 1
 
 
@@ -317,7 +317,7 @@ async def test_a_hub_killed_after_the_assignment_goes_on_with_the_same_token(tmp
         hub.fleet.feed(record.attempt_id, Progressed("notebook"))
         await until(hub.fleet, record.attempt_id, lambda r: isinstance(r.state, Assigned))
         hub.fleet.feed(record.attempt_id, Listening())
-        await asyncio.wait_for(start, 10)
+        await asyncio.wait_for(start, DEADLINE_S)
         assert hub.user().spawner.api_token == token
 
 
@@ -444,8 +444,8 @@ async def test_every_tab_sees_the_whole_progress(tmp_path: Path) -> None:
         await until(hub.fleet, record.attempt_id, lambda r: bool(r.api_token))
         for sighting in (Taken(), Progressed("notebook"), Listening()):
             hub.fleet.feed(record.attempt_id, sighting)
-        await asyncio.wait_for(start, 10)
-        seen = [await asyncio.wait_for(task, 5) for task in (first, second)]
+        await asyncio.wait_for(start, DEADLINE_S)
+        seen = [await asyncio.wait_for(task, DEADLINE_S) for task in (first, second)]
         assert seen[0] == seen[1]
         assert [e["js2"]["stage"] for e in seen[0] if e["js2"].get("state") == "done"] == [
             "create",
@@ -460,7 +460,7 @@ async def test_the_assignment_carries_the_whole_environment_and_shows_no_secret(
         start = await hub.start()
         record = await hub.attempt()
         await hub.boot(record)
-        await until(hub.fleet, record.attempt_id, lambda r: bool(r.api_token))
+        await until(hub.fleet, record.attempt_id, lambda r: hub.settings.book.assignment(r.attempt_id) is not None)
         assignment = hub.settings.book.assignment(record.attempt_id)
         token = hub.user().spawner.api_token
         assert assignment.env["JUPYTERHUB_API_TOKEN"] == token
