@@ -154,9 +154,9 @@ told = refused()
 def test_the_server_runs_as_the_user_and_cannot_read_what_the_agent_keeps(inside: Any) -> None:
     told = inside("""
 run = RunDir(pathlib.Path("/run/js2"))
-run.credential()
+run.keep("assignment", {"token": "hub-token"})
 run.publish({})
-script = "id -u; id -g; id -G; pwd; cat /run/js2/secret/credential; cat /run/js2/public/lease.json; cat $KEY"
+script = "id -u; id -g; id -G; pwd; cat /run/js2/secret/assignment.json; cat /run/js2/public/lease.json; cat $KEY"
 certificates = {"key": "KEY", "certificate": "C", "authority": "A"}
 given = wanted(argv=["sh", "-c", script], env={"KEY": "/run/js2/tls/server.key"}, certificates=certificates)
 owner = account.ensure(given)

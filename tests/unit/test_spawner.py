@@ -460,7 +460,7 @@ async def test_the_assignment_carries_the_whole_environment_and_shows_no_secret(
         start = await hub.start()
         record = await hub.attempt()
         await hub.boot(record)
-        await until(hub.fleet, record.attempt_id, lambda r: hub.settings.book.assignment(r.attempt_id) is not None)
+        await eventually(lambda: hub.settings.book.assignment(record.attempt_id) is not None)
         assignment = hub.settings.book.assignment(record.attempt_id)
         token = hub.user().spawner.api_token
         assert assignment.env["JUPYTERHUB_API_TOKEN"] == token

@@ -23,7 +23,7 @@ CREDENTIAL = "C" * 43
 OTHER_CREDENTIAL = "D" * 43
 HOME = "127.0.0.1"
 ELSEWHERE = "127.0.0.2"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 _TOKEN = "hub-token-that-nobody-may-see-anywhere"
 
