@@ -1,0 +1,25 @@
+"""The hub as operators configure it (`jupyterhub_config.py`), and what a benchmark needs: a light notebook, a probe,
+and on request a spawner that does nothing. JS2_BENCH_SPAWNER is `js2` or `noop`.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from jupyterhub import __version__  # noqa: E402
+from probe import Glance  # noqa: E402
+
+load_subconfig("jupyterhub_config.py", path=str(HERE.parent))  # type: ignore[name-defined]  # noqa: F821
+c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821
+
+c.JupyterHub.extra_handlers = [*c.JupyterHub.extra_handlers, ("/bench", Glance)]
+c.Spawner.cmd = [sys.executable, "-I", "-c", (HERE / "light_notebook.py").read_text(encoding="utf-8"), __version__]
+
+if os.environ["JS2_BENCH_SPAWNER"] == "noop":
+    c.JupyterHub.spawner_class = "noop_spawner.NoopSpawner"
+    c.NoopSpawner.wait_s = float(os.environ["JS2_BENCH_WAIT_S"])
+    c.NoopSpawner.notebook_url = os.environ["JS2_BENCH_NOTEBOOK_URL"]

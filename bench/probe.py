@@ -1,0 +1,46 @@
+"""What a benchmark asks the hub from outside: who is ready, and how long its event loop stood still at most."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import ClassVar
+
+from tornado import web
+
+from js2spawner.fleet.configuration import Js2Fleet
+
+# A stall shows short by this much at most; looking more often would cost more than an idle hub does.
+_LOOK_EVERY_S = 0.05
+
+
+class Glance(web.RequestHandler):
+    """GET /hub/bench: the hub's process, its servers by state, and the longest stall since it was last asked."""
+
+    _watch: ClassVar[asyncio.Task[None] | None] = None
+    _longest_stall_s: ClassVar[float] = 0.0
+
+    def get(self) -> None:
+        if Glance._watch is None:
+            Glance._watch = asyncio.get_running_loop().create_task(Glance._look())
+        spawners = [spawner for user in self.settings["users"].values() for spawner in user.spawners.values()]
+        fleet = Js2Fleet.instance().fleet if Js2Fleet.initialized() else None
+        self.finish(
+            {
+                "pid": os.getpid(),
+                "ready": sum(spawner.ready for spawner in spawners),
+                "pending": sum(bool(spawner.pending) for spawner in spawners),
+                "instances": len(fleet.live()) if fleet else 0,
+                "longest_stall_s": Glance._longest_stall_s,
+            }
+        )
+        Glance._longest_stall_s = 0.0
+
+    @classmethod
+    async def _look(cls) -> None:
+        """A sleep that ends late was held up by whatever ran in its stead."""
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(_LOOK_EVERY_S)
+            cls._longest_stall_s = max(cls._longest_stall_s, time.perf_counter() - before - _LOOK_EVERY_S)
