@@ -80,6 +80,8 @@ def plans(
 def _devcloud(settings: DemoSettings, files: Files, programs: Programs, environment: dict[str, str]) -> ChildPlan:
     argv = [programs.python, "-m", "js2spawner.devcloud", "--port", str(settings.devcloud_port)]
     argv += ["--dir", str(files.devcloud), "--boot-seconds", f"{settings.boot_seconds:g}"]
+    # Its output is a log, and clouds.yaml holds the cloud's secrets.
+    argv += ["--no-show"]
     return ChildPlan(
         name="embedded cloud",
         argv=tuple(argv),

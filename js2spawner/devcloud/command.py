@@ -62,6 +62,9 @@ from js2spawner.devcloud.server import CannotStart, Options, no_machines, runnin
 @click.option(
     "--machines/--no-machines", default=True, show_default=True, help="Run instances as processes, or only pretend."
 )
+@click.option(
+    "--show/--no-show", default=True, show_default=True, help="Print clouds.yaml; a log should not have its secrets."
+)
 def devcloud(
     *,
     port: int,
@@ -73,6 +76,7 @@ def devcloud(
     seed: int,
     cidr: str,
     machines: bool,
+    show: bool,
 ) -> None:
     """Run an OpenStack on loopback: Keystone, Nova, Glance, Neutron, Cinder and instances that are processes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -88,21 +92,22 @@ def devcloud(
             read_script(faults) if faults else Script(),
             Machines if machines else no_machines,
         )
-        asyncio.run(_serve(options))
+        asyncio.run(_serve(options, show=show))
     except (CannotStart, MachineError, ScriptError, RangeError) as problem:
         raise click.ClickException(str(problem)) from None
     except OSError as problem:
         raise click.ClickException(f"{problem.filename or directory}: {problem.strerror}") from None
 
 
-async def _serve(options: Options) -> None:
+async def _serve(options: Options, *, show: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with running(options) as cloud:
         click.echo(f"# {cloud.clouds_yaml}")
-        click.echo(cloud.clouds_yaml.read_text(encoding="utf-8"))
+        if show:
+            click.echo(cloud.clouds_yaml.read_text(encoding="utf-8"))
         click.echo(f"devcloud answers at {cloud.url}, instances get addresses of {cloud.cloud.settings.addresses}.")
         click.echo(
             f"Use it:  export OS_CLIENT_CONFIG_FILE={cloud.clouds_yaml} OS_CLOUD=devcloud; openstack server list"

@@ -49,6 +49,22 @@ async def test_it_prints_clouds_yaml_and_ends_cleanly(
     assert b"Traceback" not in rest + errors
 
 
+async def test_output_that_goes_to_a_log_has_no_secret(tmp_path: Path) -> None:
+    process = await started("--port", "0", "--dir", str(tmp_path), "--no-show")
+    assert process.stdout is not None
+    printed = ""
+    async with asyncio.timeout(60):
+        while "Ctrl-C" not in printed:
+            line = (await process.stdout.readline()).decode()
+            assert line, "it ended by itself"
+            printed += line
+        process.terminate()
+        await process.communicate()
+    auth = yaml.safe_load((tmp_path / "clouds.yaml").read_text())["clouds"]["devcloud"]["auth"]
+    assert auth["application_credential_secret"] not in printed
+    assert str(tmp_path / "clouds.yaml") in printed
+
+
 async def test_a_busy_port_is_one_sentence_and_exit_1(tmp_path: Path) -> None:
     busy = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     async with busy:
