@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from stand import GLANCE_EVERY_S, Hub, Stand, standing
+from stand import GLANCE_EVERY_S, Hub, Stalls, Stand, standing
 
 from js2spawner.demo.children import ChildFailed
 from js2spawner.demo.settings import DemoError
@@ -38,7 +38,7 @@ class Part:
 
     cpu_s: float
     wall_s: float
-    longest_stall_s: float
+    stalls: Stalls
     calls: Counter[str]
 
 
@@ -58,7 +58,8 @@ class Round:
     def __str__(self) -> str:
         return (
             f"{self.ms_per(self.starts):.1f} ms a start (all ready after {self.starts.wall_s:.0f} s, "
-            f"stall {1000 * self.starts.longest_stall_s:.0f} ms), {self.ms_per(self.stops):.1f} ms a stop, "
+            f"stall {1000 * self.starts.stalls.longest_s:.0f} ms, by own work "
+            f"{1000 * self.starts.stalls.longest_busy_s:.0f} ms), {self.ms_per(self.stops):.1f} ms a stop, "
             f"idle {100 * self.idle_rate:.1f} %; {told(self.starts.calls)}; then {told(self.stops.calls)}"
         )
 
@@ -129,10 +130,10 @@ async def part(stand: Stand, hub: Hub, method: str, users: int, plan: Plan) -> P
                 readers.append(asyncio.create_task(hub.watch_start(name(number))))
             await asyncio.sleep(1 / plan.requests_per_s)
     there = users if method == "POST" else 0
-    stall_s = await hub.until(ready=there, instances=there, patience_s=PATIENCE_S)
+    stalls = await hub.until(ready=there, instances=there, patience_s=PATIENCE_S)
     await asyncio.gather(*readers)
     cpu_s, wall_s = hub.cpu_s() - cpu_s, time.monotonic() - began
-    return Part(cpu_s, wall_s, stall_s, Counter(await stand.calls()) - Counter(calls))
+    return Part(cpu_s, wall_s, stalls, Counter(await stand.calls()) - Counter(calls))
 
 
 def name(number: int) -> str:
@@ -169,7 +170,8 @@ def _figures_of(hubs: Mapping[str, Sequence[Round]]) -> dict[str, object]:
             "start_cpu_ms": spread([each.ms_per(each.starts) for each in rounds]),
             "stop_cpu_ms": spread([each.ms_per(each.stops) for each in rounds]),
             "all_ready_s": spread([each.starts.wall_s for each in rounds]),
-            "longest_stall_ms": spread([1000 * each.starts.longest_stall_s for each in rounds]),
+            "longest_stall_ms": spread([1000 * each.starts.stalls.longest_s for each in rounds]),
+            "longest_stall_by_own_work_ms": spread([1000 * each.starts.stalls.longest_busy_s for each in rounds]),
             "idle_cpu_percent": spread([100 * each.idle_rate for each in rounds]),
         }
         for hub, rounds in hubs.items()

@@ -1,4 +1,8 @@
-"""What a benchmark asks the hub from outside: who is ready, and how long its event loop stood still at most."""
+"""What a benchmark asks the hub from outside: who is ready, and how long its event loop stood still at most.
+
+A loop stands still because its own work takes long, or because the machine gives it no turn (other processes, a disk).
+So a stall comes with the CPU that the loop's thread used meanwhile: that part is the hub's own doing.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ class Glance(web.RequestHandler):
 
     _watch: ClassVar[asyncio.Task[None] | None] = None
     _longest_stall_s: ClassVar[float] = 0.0
+    _longest_busy_s: ClassVar[float] = 0.0
 
     def get(self) -> None:
         if Glance._watch is None:
@@ -33,14 +38,17 @@ class Glance(web.RequestHandler):
                 "pending": sum(bool(spawner.pending) for spawner in spawners),
                 "instances": len(fleet.live()) if fleet else 0,
                 "longest_stall_s": Glance._longest_stall_s,
+                "longest_busy_s": Glance._longest_busy_s,
             }
         )
-        Glance._longest_stall_s = 0.0
+        Glance._longest_stall_s = Glance._longest_busy_s = 0.0
 
     @classmethod
     async def _look(cls) -> None:
         """A sleep that ends late was held up by whatever ran in its stead."""
         while True:
-            before = time.perf_counter()
+            before, cpu_before = time.perf_counter(), time.thread_time()
             await asyncio.sleep(_LOOK_EVERY_S)
-            cls._longest_stall_s = max(cls._longest_stall_s, time.perf_counter() - before - _LOOK_EVERY_S)
+            stall_s = time.perf_counter() - before - _LOOK_EVERY_S
+            cls._longest_stall_s = max(cls._longest_stall_s, stall_s)
+            cls._longest_busy_s = max(cls._longest_busy_s, min(stall_s, time.thread_time() - cpu_before))

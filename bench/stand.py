@@ -31,6 +31,14 @@ GLANCE_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class Stalls:
+    """How long the event loop stood still at most, and at most by its own work, in seconds."""
+
+    longest_s: float = 0.0
+    longest_busy_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Hub:
     """One hub under test. Every figure is taken from outside: CPU from the kernel, the rest over HTTP."""
 
@@ -58,19 +66,22 @@ class Hub:
             async for _line in answer.content:
                 pass
 
-    async def until(self, *, ready: int, instances: int, patience_s: float) -> float:
+    async def until(self, *, ready: int, instances: int, patience_s: float) -> Stalls:
         """Wait until so many servers are ready, none is pending, and the fleet knows of at most so many instances.
 
-        Gives the event loop's longest stall in seconds. Raises RuntimeError when it takes too long or fewer are left.
+        Gives the event loop's longest stalls. Raises RuntimeError when it takes too long or fewer are left.
         """
         deadline = time.monotonic() + patience_s
-        stall_s = 0.0
+        stalls = Stalls()
         while time.monotonic() < deadline:
             await asyncio.sleep(GLANCE_EVERY_S)
             seen = await self.glance()
-            stall_s = max(stall_s, float(seen["longest_stall_s"]))
+            stalls = Stalls(
+                max(stalls.longest_s, float(seen["longest_stall_s"])),
+                max(stalls.longest_busy_s, float(seen["longest_busy_s"])),
+            )
             if not seen["pending"] and seen["ready"] == ready and seen["instances"] <= instances:
-                return stall_s
+                return stalls
             if not seen["pending"] and seen["ready"] < ready:
                 raise RuntimeError(f"{self.name}: only {seen['ready']} of {ready} servers came up; see the hub's log.")
         raise RuntimeError(f"{self.name}: not done within {patience_s:.0f} s.")

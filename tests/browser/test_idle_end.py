@@ -19,6 +19,12 @@ CATALOG = Path(__file__).with_name("catalog.idle.yaml")
 # Profile `idle` of that catalog, the culler's rounds, and the cloud's own time.
 CULLED_WITHIN_S = 18 + 45
 
+SILENT_WORK = """\
+import pathlib, time
+pathlib.Path("begun").touch()
+while not pathlib.Path("enough").exists():
+    time.sleep(0.5)"""
+
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
@@ -42,7 +48,8 @@ def test_the_idle_go_and_the_busy_and_the_extended_stay(hub: Hub, person: Callab
 
     kernel.sees_lab()
     kernel.opens_notebook()
-    kernel.runs("import os, time\nwhile not os.path.exists('enough'):\n    time.sleep(0.5)")
+    kernel.runs(SILENT_WORK)
+    until(lambda: kernel.file("begun") is not None, "the kernel is at work")
     kernel.leave()
 
     terminal.sees_lab()
