@@ -32,6 +32,11 @@ class Policy:
     extend_s: float
     extensions: int
 
+    @property
+    def longest_ever_s(self) -> float:
+        """Seconds after which a server has surely ended: its longest with all its extensions."""
+        return self.longest_s + self.extend_s * self.extensions
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

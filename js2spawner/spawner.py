@@ -33,12 +33,12 @@ from js2spawner.fleet.store import StoreFailed
 from js2spawner.handshake.messages import Health, Report
 from js2spawner.handshake.messages import Lease as LeaseNotice
 from js2spawner.instance import Ended, Owner, Plan, Record, Running
-from js2spawner.lease import Lease, Policy, lease
+from js2spawner.lease import Lease, lease
 from js2spawner.refusals import LastFailure, StartRefused, refusal_of
 
 # Activity that the guest reports is written with every third report at most: each write costs the hub a commit.
 _REPORTS_PER_WRITE = 3
-# Between the latest end of a lease and the instant at which the fleet itself ends the instance.
+# The fleet ends an instance by itself this long after its lease must have ended, should the culler never come.
 _HARD_END_SLACK_S = 3600.0
 
 
@@ -158,7 +158,7 @@ class Js2Spawner(Spawner):
         try:
             return options.check(raw, catalog=self.hub_fleet.catalog, who=self._who())
         except options.OptionsError as error:
-            raise StartRefused(str(error), reason="options") from None
+            raise StartRefused(str(error), reason=failure("options").name) from None
 
     async def _render_form(self, _spawner: Spawner) -> str:
         catalog = self.hub_fleet.catalog
@@ -227,7 +227,7 @@ class Js2Spawner(Spawner):
             gpu=choice.flavor.gpu is not None,
             sudo=choice.profile.sudo,
             config_drive=choice.region.config_drive,
-            longest_s=_longest_s(choice.profile.policy),
+            longest_s=choice.profile.policy.longest_ever_s + _HARD_END_SLACK_S,
             deadlines=self.hub_fleet.plan_deadlines(),
         )
         request = Request(self.owner, plan, attempts=1 + choice.profile.retries)
@@ -429,7 +429,7 @@ class Js2Spawner(Spawner):
         if current is None or record is None or fleet is None:
             raise ValueError("This server is not running, so there is nothing to extend.")
         if not current.can_extend:
-            raise ValueError("This server has been extended as often as its profile allows.")
+            raise ValueError("This server cannot be extended any further.")
         more_s = current.extend_s
         fleet.amend(
             record.attempt_id, lambda r: replace(r, extensions=r.extensions + 1, extended_s=r.extended_s + more_s)
@@ -445,8 +445,3 @@ class Js2Spawner(Spawner):
             return None
         page = f"{self.hub.base_url}js2/lease/{self.user.escaped_name}/{self.name}".rstrip("/")
         return LeaseNotice(ends_at=current.ends_at, why=current.why, warn=current.warn, hub_page=page)
-
-
-def _longest_s(policy: Policy) -> float:
-    """When the fleet ends the instance by itself, should the culler never come: a cost must have an end."""
-    return policy.longest_s + policy.extend_s * policy.extensions + _HARD_END_SLACK_S

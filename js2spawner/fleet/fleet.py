@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from js2spawner.decide import begin, decide, recover
@@ -184,10 +185,10 @@ class Fleet:
     async def changed(self, attempt_id: str, timeout_s: float | None) -> None:
         """Wait until anything about the attempt changes, at most `timeout_s`; returning early is harmless."""
         event = self._changed.setdefault(attempt_id, asyncio.Event())
-        try:
-            await asyncio.wait_for(event.wait(), timeout_s)
-        except TimeoutError:
-            return
+        # Not wait_for: until Python 3.12 it can swallow a cancellation that comes together with the event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
 
     # ---- changing ---------------------------------------------------------------------------------------------------
 

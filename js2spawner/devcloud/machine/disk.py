@@ -19,8 +19,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from js2spawner.devcloud.hypervisor import MachineSpec
+from js2spawner.devcloud.machine.cloud_config import own_hostname
 from js2spawner.devcloud.machine.gpu import make_gpu
-from js2spawner.devcloud.machine.metadata import hostname, write_config_drive
+from js2spawner.devcloud.machine.metadata import write_config_drive
 
 COPY_TIMEOUT_S = 300.0
 # Debian's first uid for people (login.defs, UID_MIN); the accounts below it belong to the programs we show.
@@ -153,7 +154,7 @@ def write_accounts(etc: Path) -> None:
 
 def write_identity(etc: Path, spec: MachineSpec) -> None:
     """What differs between two machines of one image."""
-    name = hostname(spec)
+    name = own_hostname(spec)
     hosts = f"127.0.0.1 localhost\n{spec.address} {name}.novalocal {name}\n::1 localhost ip6-localhost\n"
     for file, text in {
         "hostname": f"{name}\n",

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from js2spawner.devcloud.hypervisor import Ingress, MachineSpec
 from js2spawner.devcloud.machine import metadata, power, programs
+from js2spawner.devcloud.machine.cloud_config import own_hostname
 from js2spawner.devcloud.machine.disk import Disks
 from js2spawner.devcloud.machine.firewall import Firewall, Guarded
 from js2spawner.devcloud.machine.gpu import set_gpu_load
@@ -195,7 +196,7 @@ class Machines:
     def _plan(self, spec: MachineSpec, folder: Path) -> Plan:
         return Plan(
             server_id=spec.server_id,
-            hostname=metadata.hostname(spec),
+            hostname=own_hostname(spec),
             directory=str(folder),
             private=self._private,
             trees=(*programs.needed_trees(), *self._guest_tree()),

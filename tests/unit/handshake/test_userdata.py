@@ -13,7 +13,11 @@ TEXT = user_data(hub_url="https://10.0.0.5:8710", authority_pem=PEM, attempt_id=
 
 def test_cloud_init_takes_it_for_its_own_and_finds_one_object() -> None:
     assert TEXT.startswith("#cloud-config\n")
-    assert list(yaml.safe_load(TEXT)) == ["js2"]
+    assert list(yaml.safe_load(TEXT)) == ["hostname", "js2"]
+
+
+def test_the_hostname_names_the_attempt_and_nobody() -> None:
+    assert yaml.safe_load(TEXT)["hostname"] == "js2-a-1"
 
 
 def test_the_guest_reads_what_the_hub_wrote() -> None:
