@@ -155,7 +155,7 @@ async def test_a_machine_becomes_somebodys_jupyterlab_and_ends_when_told(hub: Hu
     await hub.book.until(lambda: any(report.stage in ("listening", "failed") for report in hub.book.reports), 90)
     assert hub.book.reports[-1].stage == "listening", machines.console(spec.server_id, 20)
     told = await printed(spec, "import os, socket; print(os.getuid(), os.getcwd(), socket.gethostname())")
-    assert told == f"{UID} /home/alice instance\n"
+    assert told == f"{UID} /home/alice js2-{books.ATTEMPT}\n"
     console = machines.console(spec.server_id, None)
     for secret in (TOKEN, books.TICKET, "alice"):
         assert secret not in console
