@@ -3,7 +3,11 @@
 PYTHON := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: install demo test unit browser lint format bench docs lock clean
+# Which cloud `test-contract` holds to the contract: devcloud, or the real services of `make openstack`.
+CLOUD ?= devcloud
+
+.PHONY: install demo test unit browser lint format bench docs lock clean \
+	openstack openstack-down openstack-prepare test-contract test-openstack test-boot
 
 install:
 	@$(PYTHON) tools/install.py
@@ -15,10 +19,29 @@ demo: install
 test: lint unit browser
 
 unit: install
-	$(BIN)/pytest -m "not browser"
+	$(BIN)/pytest -m "not browser and not openstack and not boot"
 
 browser: install
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest -m "browser and not openstack and not boot"
+
+# A real OpenStack on this machine (docs/openstack.md); needs root.
+openstack: install
+	@$(BIN)/python -m tests.openstack.rig up
+
+openstack-down: install
+	@$(BIN)/python -m tests.openstack.rig down
+
+openstack-prepare: install
+	@$(BIN)/python -m tests.openstack.rig prepare
+
+test-contract: install $(if $(filter openstack,$(CLOUD)),openstack)
+	JS2_CONTRACT_CLOUD=$(CLOUD) $(BIN)/pytest tests/contract
+
+test-openstack: openstack
+	$(BIN)/pytest tests/openstack -m openstack
+
+test-boot: install
+	$(BIN)/pytest tests/openstack -m boot
 
 lint: install
 	$(BIN)/ruff check .
@@ -40,4 +63,4 @@ lock:
 	@$(PYTHON) tools/lock.py
 
 clean:
-	rm -rf .venv node_modules site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build *.egg-info
+	rm -rf .venv node_modules site .openstack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov build *.egg-info

@@ -146,7 +146,8 @@ def apt_install(packages: Sequence[str], *, otherwise: str) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise CannotInstall(otherwise)
     say(f"{' and '.join(packages)} by apt-get …")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Packages of servers start them when they are installed; in run level 1 they do not.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     quiet = ["apt-get", "-qq", "-o", APT_WAITS_FOR_ITS_LOCK, "-o", "Dpkg::Use-Pty=0"]
     try:
         for step in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
