@@ -38,11 +38,6 @@ def wait(layout: Layout, processes: Processes) -> None:
     processes.ready("rabbitmq", lambda: listens(Port.RABBITMQ), UP_WITHIN_S)
 
 
-def names() -> tuple[str, ...]:
-    """What `start` started, in the order in which it should end."""
-    return "rabbitmq", "epmd", "mariadb"
-
-
 def sql(layout: Layout, statements: str) -> str:
     """Run by the client, so that a dump of any size goes through. Raises CalledProcessError with the client's words."""
     return subprocess.run(

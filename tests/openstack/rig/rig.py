@@ -11,7 +11,8 @@ from tests.openstack.rig.processes import Processes, RigError, listens
 from tests.openstack.rig.settings import write_settings
 
 COMPUTE_WITHIN_S = 120
-STOP_WITHIN_S = 10
+# Nothing they hold is worth waiting for.
+STOP_WITHIN_S = 3
 _APIS = (Port.KEYSTONE, Port.PLACEMENT, Port.GLANCE, Port.NEUTRON, Port.NOVA, Port.CINDER)
 
 
@@ -41,11 +42,7 @@ class Rig:
 
     def down(self) -> None:
         """Ends every process of the rig and removes its state, also after half a start."""
-        known = (*services.names(), *infrastructure.names())
-        others = [name for name in self._processes.names() if name not in known]
-        self._processes.stop(others, STOP_WITHIN_S)
-        for name in known:
-            self._processes.stop([name], STOP_WITHIN_S)
+        self._processes.stop(self._processes.names(), STOP_WITHIN_S)
         shutil.rmtree(self._layout.run, ignore_errors=True)
         self._layout.clouds_yaml.unlink(missing_ok=True)
         self._say("nothing of it is left")
@@ -74,6 +71,7 @@ class Rig:
 
     def _start(self) -> None:
         layout, processes = self._layout, self._processes
+        services.warm_up(layout, processes)
         infrastructure.wait(layout, processes)
         self._say("MariaDB and RabbitMQ answer")
         schemas.make_account(layout)
@@ -101,13 +99,14 @@ class Rig:
         schemas.migrate(layout)
         schemas.map_hosts(layout)
         self._say("databases are migrated")
-        # These three sign in as they start, with accounts that do not exist yet.
-        services.start(layout, processes, without=("nova-conductor", "nova-scheduler", "nova-compute"))
+        # The three that are missing sign in as they start, with accounts that do not exist yet.
+        services.warm_up(layout, processes, without=("nova-conductor", "nova-scheduler", "nova-compute"))
+        services.start(layout, processes)
         services.wait(processes, *_APIS)
         self._say("all APIs answer")
         seed.plant_people(seed.admin())
         seed.plant_flavors(seed.admin())
         seed.plant_outside(seed.admin())
-        processes.stop(services.names(), STOP_WITHIN_S)
+        processes.stop(services.NAMES, STOP_WITHIN_S)
         prepared.save(layout)
         self._say(f"written: {prepared.DUMP.name}")

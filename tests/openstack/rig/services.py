@@ -13,6 +13,7 @@ from tests.openstack.rig.processes import Processes, listens
 
 NURSERY = Path(__file__).parent / "inside" / "nursery.py"
 UP_WITHIN_S = 240
+NAMES = ("services", "cinder-scheduler", "cinder-volume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +48,28 @@ def families(layout: Layout) -> tuple[Family, ...]:
     return (_keystone(layout), _nova(layout), _neutron(layout), _placement(layout), _glance(layout), _cinder(layout))
 
 
-def start(layout: Layout, processes: Processes, without: Sequence[str] = ()) -> None:
-    """All of them, or all but some; returns when they are on their way."""
+def warm_up(layout: Layout, processes: Processes, without: Sequence[str] = ()) -> None:
+    """Begin with what needs no tables yet: the imports of all services, or of all but some."""
     wanted = [
         replace(family, services=tuple(each for each in family.services if each.name not in without))
         for family in families(layout)
     ]
     plan = layout.setting("services.json")
     plan.write_text(json.dumps([asdict(family) for family in wanted], indent=1))
-    processes.start("services", [layout.program("python"), NURSERY, plan], environment(layout))
+    processes.start("services", [layout.program("python"), NURSERY, plan, _go(layout)], environment(layout))
+
+
+def start(layout: Layout, processes: Processes) -> None:
+    """What was warmed up; returns when they are on their way."""
+    _go(layout).touch()
     # Cinder's other two use green threads, which have to be there before the first import.
-    for name in ("cinder-scheduler", "cinder-volume"):
+    for name in NAMES[1:]:
         argv = [layout.program(name), "--config-file", layout.setting("cinder.conf")]
         processes.start(name, argv, environment(layout))
 
 
-def names() -> tuple[str, ...]:
-    """What `start` started, in the order in which it should end."""
-    return "cinder-volume", "cinder-scheduler", "services"
+def _go(layout: Layout) -> Path:
+    return layout.run / "go"
 
 
 def wait(processes: Processes, *ports: int) -> None:
@@ -100,20 +105,25 @@ def _program(layout: Layout, name: str, module: str) -> Service:
 
 
 def _keystone(layout: Layout) -> Family:
-    return Family((_api(layout, "keystone", "keystone.wsgi.api", Port.KEYSTONE),))
+    return Family(
+        (_api(layout, "keystone", "keystone.wsgi.api", Port.KEYSTONE),), ("keystone.server.flask.application",)
+    )
 
 
 def _placement(layout: Layout) -> Family:
-    return Family((_api(layout, "placement", "placement.wsgi.api", Port.PLACEMENT),))
+    return Family((_api(layout, "placement", "placement.wsgi.api", Port.PLACEMENT),), ("placement.deploy",))
 
 
 def _glance(layout: Layout) -> Family:
-    return Family((_api(layout, "glance", "glance.wsgi.api", Port.GLANCE),))
+    return Family((_api(layout, "glance", "glance.wsgi.api", Port.GLANCE),), ("glance.api.v2.router",))
 
 
 def _neutron(layout: Layout) -> Family:
     files = ("neutron.conf", "ml2_conf.ini")
-    return Family((_api(layout, "neutron", "neutron.wsgi.api", Port.NEUTRON, workers=12, files=files),))
+    return Family(
+        (_api(layout, "neutron", "neutron.wsgi.api", Port.NEUTRON, workers=12, files=files),),
+        ("neutron.plugins.ml2.plugin",),
+    )
 
 
 def _nova(layout: Layout) -> Family:

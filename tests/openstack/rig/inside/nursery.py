@@ -1,9 +1,10 @@
-"""`nursery.py SERVICES.json`: OpenStack's services as children of one process that has imported for all of them.
+"""`nursery.py SERVICES.json GO`: OpenStack's services as children of one process that has imported for all of them.
 
 Runs in the services' virtual environment. Most of a service's start is imports, and most imports are the same ones:
 what all services need is imported once, what a family (Nova's four, say) needs once for each family, and each
-service is then a fork. SERVICES.json is a list of families, see `Family` and `Service` in services.py. TERM
-ends everything; a service that ends by itself ends everything too, since a cloud with a part missing tests nothing.
+service is then a fork. SERVICES.json is a list of families, see `Family` and `Service` in services.py. Nothing
+runs before the file GO is there, so that imports and databases get ready side by side. TERM ends everything; a
+service that ends by itself ends everything too, since a cloud with a part missing tests nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LISTENS_WITHIN_S = 240
+WAITS_AT_MOST_S = 240
 # Nothing here patches the standard library or starts a thread: both would make a fork dangerous.
 SHARED = (
     "alembic",
@@ -44,21 +45,22 @@ SHARED = (
 )
 
 
-def main(families: Sequence[Mapping[str, Any]]) -> int:
+def main(families: Sequence[Mapping[str, Any]], go: Path) -> int:
     for module in SHARED:
         importlib.import_module(module)
-    children = [_fork(lambda family=family: _run_family(family)) for family in families]
+    children = [_fork(lambda family=family: _run_family(family, go)) for family in families]
     return _tend(children)
 
 
-def _run_family(family: Mapping[str, Any]) -> int:
+def _run_family(family: Mapping[str, Any], go: Path) -> int:
     if family["threads"]:
         # Nova's own way to say it, before anything of Nova is imported.
         importlib.import_module("nova.monkey_patch").patch(backend="threading")
     for module in family["imports"]:
         importlib.import_module(module)
-    if family["after_port"]:
-        _wait_for(family["after_port"])
+    _until(go.exists, f"{go} is there")
+    if port := family["after_port"]:
+        _until(lambda: _listens(port), f"something listens on port {port}")
     services = family["services"]
     return _tend([_fork(lambda service=service: _run_service(service)) for service in services])
 
@@ -75,15 +77,17 @@ def _run_service(service: Mapping[str, Any]) -> int:
     return 0
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + LISTENS_WITHIN_S
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAITS_AT_MOST_S
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing listens on port {port}")
+            raise TimeoutError(f"not within {WAITS_AT_MOST_S} s: {what}")
         time.sleep(0.1)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _serve(application: Any, port: int, threads: int) -> None:
@@ -108,7 +112,7 @@ def _redirect(output: Path) -> None:
     os.close(descriptor)
 
 
-def _fork(work: Any) -> int:
+def _fork(work: Callable[[], int]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -134,7 +138,7 @@ def _tend(children: Sequence[int]) -> int:
     return os.waitstatus_to_exitcode(status) and 1
 
 
-def _end(children: Any) -> None:
+def _end(children: Iterable[int]) -> None:
     for child in children:
         try:
             os.kill(child, signal.SIGTERM)
@@ -143,4 +147,4 @@ def _end(children: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(Path(sys.argv[1]).read_text())))
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])))
