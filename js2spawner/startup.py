@@ -7,6 +7,7 @@ where the hub's configuration asks for this.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from jupyterhub.app import JupyterHub
 
@@ -28,12 +29,23 @@ def open_fleet_with_hub() -> None:
     task.add_done_callback(_opening.discard)
 
 
+def log_into(hub_log: logging.Logger) -> None:
+    """Have what our modules say by loggers of their own (sign-ins, handshakes) in the hub's log, as tornado's is.
+
+    Without a parent of that kind Python prints warnings bare, without a time, and drops all that is less.
+    """
+    ours = logging.getLogger("js2spawner")
+    ours.parent = hub_log
+    ours.setLevel(hub_log.level)
+
+
 async def _open() -> None:
     """Wait for the hub to have read all of its configuration and to listen, then open, however long it takes."""
     # There is nothing to wait on: the hub sets an attribute.
     while not JupyterHub.initialized() or JupyterHub.instance().http_server is None:  # noqa: ASYNC110
         await asyncio.sleep(_LOOK_EVERY_S)
     hub = JupyterHub.instance()
+    log_into(hub.log)
     pause_s = _FIRST_PAUSE_S
     while True:
         try:

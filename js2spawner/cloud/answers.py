@@ -1,7 +1,7 @@
 """From an answer that says no to one error of the family in errors.py. Pure: status, headers and body in, a value out.
 
 The texts are those of Nova 34, Neutron 29, Cinder 29, Glance 33 and Keystone 30 as recorded from running services
-(tests/unit/cloud/answers/), and of their sources where a refusal could not be provoked.
+(tests/contract/answers/), and of their sources where a refusal could not be provoked.
 """
 
 from __future__ import annotations
@@ -44,9 +44,12 @@ _SAID_AT_MOST = 400
 # What Nova says with 400 (and once with 409) when a create names something that is not there; first match wins.
 _REFUSALS: tuple[tuple[re.Pattern[str], type[CloudError]], ...] = (
     (re.compile(r"Flavor \S+ could not be found|Flavor's (disk|memory) is too small|.{0,40}\bflavorRef\b"), BadFlavor),
-    (re.compile(r"Can ?not find requested image|Image \S+ (is|could not)\b|.{0,40}\bimageRef\b"), BadImage),
+    (re.compile(r"Can ?not find (requested )?image|Image \S+ (is|could not)\b|.{0,40}\bimageRef\b"), BadImage),
     (
-        re.compile(r"(Network|Port|Subnet) \S+ could not be found|Multiple possible networks|.{0,60}requires a subnet"),
+        re.compile(
+            r"(Network|Port|Port id|Subnet) \S+ could not be found|Multiple possible networks|.{0,60}requires a subnet"
+            r"|.{0,40}\bnetworks\b"
+        ),
         BadNetwork,
     ),
     (re.compile(r"Unable to find security_group|Security group \S+ (is )?not found"), BadSecurityGroup),

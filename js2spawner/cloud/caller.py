@@ -165,6 +165,8 @@ class Caller:
                 params=call.params,
                 json=call.body,
                 headers={**call.headers, "Accept": "application/json", "X-Auth-Token": grant.token},
+                # Of a PUT without a body aiohttp would say that it is a stream of octets, which Nova refuses with 415.
+                skip_auto_headers=("Content-Type",) if call.body is None else (),
                 ssl=grant.tls,
                 allow_redirects=False,
             ) as response:

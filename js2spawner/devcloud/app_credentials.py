@@ -6,43 +6,35 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from js2spawner.devcloud.calls import Answer, Call, Route
-from js2spawner.devcloud.catalogue import micro, own_links, role_view, user_of_path
+from js2spawner.devcloud.calls import NOTHING, Answer, Call, Route
+from js2spawner.devcloud.catalogue import MALFORMED, invalid, micro, not_allowed, own_links, role_view, user_of_path
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.records import AppCredential, User
-from js2spawner.devcloud.tokens import digest, new_secret
+from js2spawner.devcloud.tokens import digest, new_secret, unknown_credential
 
 
 async def create_app_credential(call: Call) -> Answer:
-    user = user_of_path(call)
-    if call.caller.token.method == "application_credential":
-        # The two full stops are Keystone's.
-        raise Refusal(
-            403,
-            "You are not authorized to perform the requested action: Using method 'application_credential' is not "
-            "allowed for managing additional application credentials..",
-        )
+    user = user_of_path(call, "identity:create_application_credential")
+    _not_by_credential(call)
     asked = call.member("application_credential")
-    name = asked.get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= 255:
-        raise Refusal(400, "'name' is a required property")
+    name = _name(asked)
     if any(known.name == name for known in app_credentials_of(call.cloud, user)):
-        raise Refusal(409, "Conflict occurred attempting to store application_credential - Duplicate entry found.")
+        raise Refusal(
+            409,
+            f"Conflict occurred attempting to store application_credential - Duplicate entry found with name {name}.",
+        )
     secret = asked.get("secret") or new_secret()
-    roles = tuple(role["name"] for role in asked.get("roles", ()) if "name" in role) or user.roles
-    if not set(roles) <= set(user.roles):
-        raise Refusal(400, "Invalid application credential: user lacks a role.")
     credential = AppCredential(
         id=uuid.uuid4().hex,
         name=name,
         user_id=user.id,
         project_id=call.project_id,
-        roles=roles,
+        roles=_roles(call.cloud, user, asked),
         secret=digest(str(secret)),
         description=str(asked.get("description") or ""),
         unrestricted=bool(asked.get("unrestricted")),
-        expires_at=_instant(asked.get("expires_at")),
+        expires_at=_instant(asked.get("expires_at"), call.cloud.clock.now()),
     )
     call.cloud.store.put(credential)
     view = _app_credential_view(call.cloud, credential)
@@ -51,21 +43,22 @@ async def create_app_credential(call: Call) -> Answer:
 
 async def list_app_credentials(call: Call) -> Answer:
     wanted = call.query.get("name")
-    found = [known for known in app_credentials_of(call.cloud, user_of_path(call)) if wanted in (None, known.name)]
+    user = user_of_path(call, "identity:list_application_credentials")
+    found = [known for known in app_credentials_of(call.cloud, user) if wanted in (None, known.name)]
     views = [_app_credential_view(call.cloud, known) for known in found]
     return Answer({"application_credentials": views, "links": own_links(call)})
 
 
 async def show_app_credential(call: Call) -> Answer:
-    return Answer({"application_credential": _app_credential_view(call.cloud, _app_credential_of_path(call))})
+    credential = _app_credential_of_path(call, "identity:get_application_credential")
+    return Answer({"application_credential": _app_credential_view(call.cloud, credential)})
 
 
 async def delete_app_credential(call: Call) -> Answer:
-    credential = _app_credential_of_path(call)
-    if call.caller.token.method == "application_credential":
-        raise Refusal(403, "You are not authorized to perform the requested action.")
+    credential = _app_credential_of_path(call, "identity:delete_application_credential")
+    _not_by_credential(call)
     call.cloud.store.remove(credential)
-    return Answer(status=204)
+    return NOTHING
 
 
 def app_credentials_of(cloud: DevCloud, user: User) -> list[AppCredential]:
@@ -73,37 +66,77 @@ def app_credentials_of(cloud: DevCloud, user: User) -> list[AppCredential]:
 
 
 def _app_credential_view(cloud: DevCloud, credential: AppCredential) -> dict[str, Any]:
-    base = f"{cloud.settings.url}/identity/v3/users/{credential.user_id}/application_credentials"
     return {
         "id": credential.id,
         "name": credential.name,
         "description": credential.description,
         "user_id": credential.user_id,
         "project_id": credential.project_id,
-        "roles": [role_view(name) | {"domain_id": None} for name in credential.roles],
+        "roles": [_full_role_view(name) for name in credential.roles],
         "expires_at": micro(credential.expires_at) if credential.expires_at else None,
         "unrestricted": credential.unrestricted,
         "system": None,
-        "links": {"self": f"{base}/{credential.id}"},
+        "links": {"self": f"{cloud.settings.url}/identity/v3/application_credentials/{credential.id}"},
     }
 
 
-def _app_credential_of_path(call: Call) -> AppCredential:
+def _full_role_view(name: str) -> dict[str, Any]:
+    return {**role_view(name), "domain_id": None, "description": None, "options": {"immutable": True}}
+
+
+def _not_by_credential(call: Call) -> None:
+    if call.caller.token.method == "application_credential":
+        # The second full stop is Keystone's.
+        raise not_allowed(
+            "Using method 'application_credential' is not allowed for managing additional application credentials."
+        )
+
+
+def _name(asked: dict[str, Any]) -> str:
+    name = asked.get("name")
+    if name is None:
+        raise invalid("application_credential", asked, "'name' is a required property")
+    if not isinstance(name, str) or len(name) > 255:
+        raise invalid("name", name, f"{name!r} is too long")
+    return name
+
+
+def _roles(cloud: DevCloud, user: User, asked: dict[str, Any]) -> tuple[str, ...]:
+    """The roles asked for, or all that the user has. Raises Refusal for what cannot be had."""
+    wanted = tuple(str(role["name"]) for role in asked.get("roles") or () if "name" in role)
+    known = {role for person in cloud.store.all(User) for role in person.roles}
+    for name in wanted:
+        if name not in known:
+            raise Refusal(404, f"Role {name} is not defined")
+    if not set(wanted) <= set(user.roles):
+        raise Refusal(
+            400, "Invalid application credential: Cannot create an application credential with unassigned role"
+        )
+    return wanted or user.roles
+
+
+def _app_credential_of_path(call: Call, rule: str) -> AppCredential:
     key = call.names["credential_id"]
+    user = user_of_path(call, rule)
     credential = call.cloud.store.get(AppCredential, key)
-    if credential is None or credential.user_id != user_of_path(call).id:
-        raise Refusal(404, f"Could not find Application Credential: {key}.")
+    if credential is None or credential.user_id != user.id:
+        raise unknown_credential(key)
     return credential
 
 
-def _instant(text: object) -> datetime | None:
+def _instant(text: object, now: datetime) -> datetime | None:
+    """The one form of a time that Keystone takes: in UTC, and marked by a Z or not at all."""
     if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError as problem:
-        raise Refusal(400, f"'{text}' is not a 'date-time'") from problem
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    for form in ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S"):
+        try:
+            moment = datetime.strptime(str(text).removesuffix("Z"), form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        if moment < now:
+            raise Refusal(400, f"The 'expires_at' must not be before now. {MALFORMED}")
+        return moment
+    raise Refusal(400, f"Timestamp not in expected format. {MALFORMED}")
 
 
 _CREDENTIALS = "/v3/users/{user_id}/application_credentials"

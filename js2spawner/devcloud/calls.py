@@ -77,19 +77,21 @@ class Call:
         """The object under `key` of the body; 400 when it is not there."""
         value = self.body.get(key) if isinstance(self.body, dict) else None
         if not isinstance(value, dict):
-            raise Refusal(400, f"Invalid input for field/attribute {key}. '{key}' is a required property")
+            raise Refusal(400, f"'{key}' is a required property")
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` bytes go out as they are, anything else as JSON; None is no body at all."""
+    """`body` bytes go out as they are, anything else as JSON; None is no body, an empty `content_type` none."""
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
 
+
+NOTHING = Answer(status=204, content_type="")
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -98,7 +100,8 @@ Handler = Callable[[Call], Awaitable[Answer]]
 class Route:
     """`operation` is the name that faults and latencies know the call by.
 
-    `open` needs no token; `stream` reads the body itself; `since` is the first compute microversion that has the path.
+    `open` needs no token; `stream` reads the body itself; `since` is the first compute microversion that has the path;
+    `versioned` paths heed the microversion asked for and say which one they answer in.
     """
 
     method: str
@@ -108,6 +111,7 @@ class Route:
     open: bool = False
     stream: bool = False
     since: int = 0
+    versioned: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,21 @@ from js2spawner.devcloud.records import User
 
 REGION = "RegionOne"
 DOMAIN = {"id": "default", "name": "Default"}
+MALFORMED = (
+    "The server could not comply with the request since it is either malformed or otherwise incorrect. "
+    "The client is assumed to be in error."
+)
 
 
-def catalogue(cloud: DevCloud, project_id: str) -> list[dict[str, Any]]:
-    """The service catalogue of a project; one entry a service, the same address inside and outside."""
+def catalogue(cloud: DevCloud) -> list[dict[str, Any]]:
+    """The service catalogue; one entry a service, the same address inside and outside."""
     url = cloud.settings.url
     entries = (
         ("identity", "keystone", f"{url}/identity/v3"),
         ("compute", "nova", f"{url}/compute/v2.1"),
         ("image", "glance", f"{url}/image"),
         ("network", "neutron", f"{url}/network"),
-        ("block-storage", "cinder", f"{url}/volume/v3/{project_id}"),
+        ("block-storage", "cinder", f"{url}/volume/v3"),
     )
     return [
         {
@@ -61,9 +65,21 @@ def micro(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def user_of_path(call: Call) -> User:
+def user_of_path(call: Call, rule: str) -> User:
+    """The user in the path, whom only that user and an administrator may ask for. Raises Refusal."""
     key = call.names["user_id"]
+    if key != call.caller.user.id and not call.caller.admin:
+        raise not_allowed(rule)
     user = call.cloud.store.get(User, key)
-    if user is None or (key != call.caller.user.id and not call.caller.admin):
+    if user is None:
         raise Refusal(404, f"Could not find user: {key}.")
     return user
+
+
+def not_allowed(rule: str) -> Refusal:
+    return Refusal(403, f"You are not authorized to perform the requested action: {rule}.")
+
+
+def invalid(field: str, value: object, why: str) -> Refusal:
+    """What Keystone's JSON schema has against a value."""
+    return Refusal(400, f"Invalid input for field/attribute {field}. Value: {value}. {why}")

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from http import HTTPStatus
 from pathlib import Path
 from string import Template
 
-_GLANCE_PAGE = Template((Path(__file__).parent / "data" / "glance_error.html").read_text(encoding="utf-8"))
+_ERROR_PAGE = Template((Path(__file__).parent / "data" / "error_page.html").read_text(encoding="utf-8"))
+PAGE = "page"
+"""A `kind`: Nova answers with a page of the web framework, because the request reached none of its own handlers."""
+_GLANCE_KNOWS_NOBODY = (
+    "This server could not verify that you are authorized to access the document you requested. Either you supplied "
+    "the wrong credentials (e.g., bad password), or your browser does not understand how to supply the credentials "
+    "required."
+)
+HTML = "text/html; charset=UTF-8"
+"""What the web frameworks of Glance, Cinder and Nova also call a body that is none."""
+
 _COMPUTE_KEYS = {
     400: "badRequest",
     401: "unauthorized",
@@ -36,6 +47,9 @@ class Refusal(Exception):
 
 def written(service: str, refusal: Refusal) -> tuple[str, str]:
     """Content type and body of a refusal, as the named service writes it."""
+    if refusal.status == HTTPStatus.UNAUTHORIZED and service == "image":
+        # Glance lets keystonemiddleware pass everybody, and says no itself.
+        return HTML, _page(Refusal(refusal.status, _GLANCE_KNOWS_NOBODY))
     if refusal.status == HTTPStatus.UNAUTHORIZED and service != "identity":
         # Not the service speaks here but keystonemiddleware in front of it, in its own words for all of them.
         error = {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}
@@ -50,15 +64,24 @@ def written(service: str, refusal: Refusal) -> tuple[str, str]:
             fault = {"type": kind, "message": refusal.message, "detail": ""}
             return "application/json", json.dumps({"NeutronError": fault})
         case "image":
-            title = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
-            page = _GLANCE_PAGE.substitute(title=_escaped(title), message=_escaped(refusal.message))
-            return "text/html; charset=UTF-8", page
+            return HTML, _page(refusal)
+        case "compute" if refusal.kind == PAGE:
+            return HTML, _page(refusal)
         case _:
             key = _COMPUTE_KEYS.get(refusal.status, "computeFault")
-            body = {key: {"code": refusal.status, "message": refusal.message}}
+            again = {"retryAfter": "0"} if is_over_limit(service, refusal) else {}
+            body = {key: {"code": refusal.status, "message": refusal.message, **again}}
             kind = "application/json; charset=UTF-8" if service == "compute" else "application/json"
             return kind, json.dumps(body)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def is_over_limit(service: str, refusal: Refusal) -> bool:
+    """Cinder says no to what is over a quota in the words for too many requests."""
+    return service == "volume" and refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def _page(refusal: Refusal) -> str:
+    """As WebOb writes it, for Glance always and for Nova now and then: the first line, and what follows it."""
+    title = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
+    explanation, _, detail = refusal.message.partition("\n")
+    return _ERROR_PAGE.substitute(title=escape(title), message=escape(explanation), detail=escape(detail))

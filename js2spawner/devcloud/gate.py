@@ -10,15 +10,17 @@ import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
 from js2spawner.devcloud.calls import Answer, Call, Identity, Route, Service, Version
 from js2spawner.devcloud.cloud import DevCloud
-from js2spawner.devcloud.errors import Refusal, written
+from js2spawner.devcloud.errors import PAGE, Refusal, is_over_limit, written
 from js2spawner.devcloud.faults import Effect, Subject
 from js2spawner.devcloud.microversions import Unsupported, asked_version
+from js2spawner.devcloud.policy import check_role
 from js2spawner.devcloud.records import Behaviour, Server
 from js2spawner.devcloud.tokens import identify
 
@@ -26,15 +28,19 @@ log = logging.getLogger(__name__)
 
 _UNEXPECTED = "The server has either erred or is incapable of performing the requested operation."
 _NOT_FOUND = "The resource could not be found."
+_VERSION = "OpenStack-API-Version"
+_MALFORMED = object()
+_READ_BY_NOVA = ("application/json", "application/vnd.openstack.compute+json", "text/plain", "")
 
 
 def routes(cloud: DevCloud, service: Service) -> list[web.RouteDef]:
     """A service's routes as aiohttp's, with a 404 in the service's own words for every other path below its prefix."""
 
     async def nothing_here(call: Call) -> Answer:  # noqa: ARG001
-        raise Refusal(404, _NOT_FOUND)
+        raise Refusal(404, _NOT_FOUND, kind=PAGE if service.name == "compute" else "")
 
-    last = Route("*", "/{rest:.*}", "unknown", nothing_here, open=True, stream=True)
+    is_open = service.name != "compute"
+    last = Route("*", "/{rest:.*}", "unknown", nothing_here, open=is_open, stream=True, versioned=is_open)
     return [
         web.route(route.method, service.prefix + route.path, _handler(cloud, service, route))
         for route in (*service.routes, last)
@@ -44,7 +50,7 @@ def routes(cloud: DevCloud, service: Service) -> list[web.RouteDef]:
 def _handler(cloud: DevCloud, service: Service, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         request_id = f"req-{uuid.uuid4()}"
-        version = service.lowest or Version(0, 0)
+        version: Version | None = None  # of the answer: none where the request did not get that far
         try:
             body = None if route.stream else await _body(request)
             subject = _subject(cloud, service, route, request, body)
@@ -56,10 +62,15 @@ def _handler(cloud: DevCloud, service: Service, route: Route) -> Callable[[web.R
             )
             if instead := _instead(request, effects, done=False):
                 return instead
-            version = asked_version(service, request.headers)
-            _check_known(route, version)
-            identity = None if route.open else identify(cloud, request.headers.get("X-Auth-Token", ""))
-            call = _call(cloud, request, body, version, request_id, effects, identity)
+            token = request.headers.get("X-Auth-Token", "")
+            identity = None if route.open else identify(cloud, token, by_keystone=service.name == "identity")
+            if route.versioned:
+                version = asked_version(service, request.headers)
+                _check_known(service, route, version, request.headers)
+            if identity is not None:
+                check_role(service.name, operation.partition(".")[2], request.method, identity)
+            _check_readable(body)
+            call = _call(cloud, request, body, version or Version(0, 0), request_id, effects, identity)
             answer = await route.handler(call)
             response = _response(answer)
         except Refusal as refusal:
@@ -74,15 +85,24 @@ def _handler(cloud: DevCloud, service: Service, route: Route) -> Callable[[web.R
             await cloud.store.flush()
             if instead := _instead(request, effects, done=True):
                 return instead
-        response.headers.update(_headers(service, version, request_id))
+        if route.versioned or not route.open:
+            response.headers.update(_headers(service, response, version, request_id))
         return response
 
     return handle
 
 
-def _check_known(route: Route, version: Version) -> None:
+def _check_known(service: Service, route: Route, version: Version, headers: Mapping[str, str]) -> None:
     if version.minor < route.since:
         raise Refusal(404, _NOT_FOUND)
+    sent = headers.get("Content-Type", "text/plain").partition(";")[0].strip()
+    if service.name == "compute" and sent not in _READ_BY_NOVA:
+        raise Refusal(415, "Unsupported Content-Type")
+
+
+def _check_readable(body: Any) -> None:
+    if body is _MALFORMED:
+        raise Refusal(400, "Malformed request body")
 
 
 async def _body(request: web.Request) -> Any:
@@ -91,8 +111,8 @@ async def _body(request: web.Request) -> Any:
         return None
     try:
         return json.loads(raw)
-    except ValueError as problem:
-        raise Refusal(400, "Malformed request body") from problem
+    except ValueError:
+        return _MALFORMED  # said later: faults come first, then the token and the microversion
 
 
 def _operation(route: Route, body: Any) -> str:
@@ -166,28 +186,42 @@ def _response(answer: Answer) -> web.Response:
         raw = answer.body
     else:
         raw = json.dumps(answer.body).encode()
-    return web.Response(body=raw, status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers})
+    headers = {"Content-Type": answer.content_type, **answer.headers}
+    return web.Response(body=raw, status=answer.status, headers={name: text for name, text in headers.items() if text})
 
 
 def _refused(service: Service, refusal: Refusal, cloud: DevCloud) -> web.Response:
     content_type, text = written(service.name, refusal)
     response = web.Response(status=refusal.status, body=text.encode(), headers={"Content-Type": content_type})
+    if is_over_limit(service.name, refusal):
+        response.headers["Retry-After"] = "0"
     if refusal.status == 401:
         response.headers["Www-Authenticate"] = f'Keystone uri="{cloud.settings.url}/identity/v3"'
     return response
 
 
-def _headers(service: Service, version: Version, request_id: str) -> dict[str, str]:
-    headers = {"X-Openstack-Request-Id": request_id}
+def _headers(service: Service, response: web.Response, version: Version | None, request_id: str) -> dict[str, str]:
+    request = {"X-Openstack-Request-Id": request_id}
+    refused = response.status == HTTPStatus.UNAUTHORIZED
     match service.name:
         case "identity":
-            headers["Vary"] = "X-Auth-Token"
+            return {**request, "Vary": "X-Auth-Token"}
         case "compute":
-            headers["X-Compute-Request-Id"] = request_id
-            headers["Openstack-Api-Version"] = f"compute {version}"
-            headers["X-Openstack-Nova-Api-Version"] = str(version)
-            headers["Vary"] = "OpenStack-API-Version, X-OpenStack-Nova-API-Version"
-        case "volume":
-            headers["X-Compute-Request-Id"] = request_id
-            headers["Openstack-Api-Version"] = f"volume {version}"
-    return headers
+            return {**request, "X-Compute-Request-Id": request_id, **_nova_version(version)}
+        case "volume" if not refused:
+            # Cinder adds the old name of this header to all that its own serializer wrote.
+            old = {"X-Compute-Request-Id": request_id} if response.content_type == "application/json" else {}
+            return {**request, **old, "Openstack-Api-Version": f"volume {version or service.lowest}", "Vary": _VERSION}
+        case "image" if refused:
+            return {}
+    return request
+
+
+def _nova_version(version: Version | None) -> dict[str, str]:
+    if version is None:
+        return {}
+    return {
+        "Openstack-Api-Version": f"compute {version}",
+        "X-Openstack-Nova-Api-Version": str(version),
+        "Vary": f"{_VERSION}, X-OpenStack-Nova-API-Version",
+    }

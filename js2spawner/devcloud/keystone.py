@@ -6,12 +6,21 @@ from typing import Any
 
 from js2spawner.devcloud import app_credentials
 from js2spawner.devcloud.app_credentials import app_credentials_of
-from js2spawner.devcloud.calls import Answer, Call, Identity, Route, Service
-from js2spawner.devcloud.catalogue import DOMAIN, catalogue, micro, own_links, role_view, user_of_path
+from js2spawner.devcloud.calls import NOTHING, Answer, Call, Identity, Route, Service
+from js2spawner.devcloud.catalogue import (
+    DOMAIN,
+    MALFORMED,
+    catalogue,
+    micro,
+    not_allowed,
+    own_links,
+    role_view,
+    user_of_path,
+)
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.records import AppCredential, Project, Token, User
-from js2spawner.devcloud.tokens import Grant, find, identify, issue, matches
+from js2spawner.devcloud.tokens import TOKEN_BEGINS, Grant, find, identify, issue, matches, unknown_credential
 
 _UNAUTHENTICATED = "The request you have made requires authentication."
 
@@ -47,11 +56,11 @@ async def show_token(call: Call) -> Answer:
 async def revoke_token(call: Call) -> Answer:
     identity = identify(call.cloud, call.headers.get("X-Subject-Token", ""))
     call.cloud.store.remove(identity.token)
-    return Answer(status=204)
+    return NOTHING
 
 
 async def catalog(call: Call) -> Answer:
-    return Answer({"catalog": catalogue(call.cloud, call.project_id), "links": own_links(call)})
+    return Answer({"catalog": catalogue(call.cloud), "links": own_links(call)})
 
 
 async def own_projects(call: Call) -> Answer:
@@ -69,7 +78,9 @@ async def list_projects(call: Call) -> Answer:
 async def show_project(call: Call) -> Answer:
     key = call.names["project_id"]
     project = call.cloud.store.get(Project, key)
-    if project is None or (key != call.project_id and not call.caller.admin):
+    if key != call.project_id and not call.caller.admin:
+        raise not_allowed("identity:get_project")
+    if project is None:
         raise Refusal(404, f"Could not find project: {key}.")
     return Answer({"project": _project_view(call.cloud, project)})
 
@@ -82,22 +93,23 @@ async def list_users(call: Call) -> Answer:
 
 
 async def show_user(call: Call) -> Answer:
-    return Answer({"user": _user_view(call.cloud, user_of_path(call))})
+    return Answer({"user": _user_view(call.cloud, user_of_path(call, "identity:get_user"))})
 
 
 def _signed_in(cloud: DevCloud, auth: dict[str, Any]) -> Grant:
     identity = auth.get("identity")
     methods = identity.get("methods") if isinstance(identity, dict) else None
-    if not isinstance(identity, dict) or not isinstance(methods, list) or len(methods) != 1:
+    if not isinstance(identity, dict) or not isinstance(methods, list):
         raise Refusal(400, "'identity' is a required property")
-    match methods[0]:
-        case "password":
-            return _by_password(cloud, _part(_part(identity, "password"), "user"), auth.get("scope"))
-        case "application_credential":
+    match methods:
+        case []:
+            raise Refusal(401, _UNAUTHENTICATED)
+        case ["password"]:
+            return _by_password(cloud, _part(_part(identity, "password"), "user", "password"), auth.get("scope"))
+        case ["application_credential"]:
             return _by_app_credential(cloud, _part(identity, "application_credential"))
-        case "token":
-            known = identify(cloud, str(_part(identity, "token").get("id", "")))
-            return Grant(known.user, known.project_id, "token")
+        case ["token"]:
+            return _by_token(cloud, str(_part(identity, "token").get("id", "")))
     raise Refusal(401, "Attempted to authenticate with an unsupported method.")
 
 
@@ -112,6 +124,13 @@ def _by_password(cloud: DevCloud, asked: dict[str, Any], scope: object) -> Grant
         if wanted.get("id", project.id) != project.id or wanted.get("name", project.name) != project.name:
             raise Refusal(401, _UNAUTHENTICATED)
     return Grant(user, project_id, "password")
+
+
+def _by_token(cloud: DevCloud, secret: str) -> Grant:
+    if not secret.startswith(TOKEN_BEGINS):
+        raise Refusal(404, "Could not recognize Fernet token")
+    known = identify(cloud, secret, by_keystone=True)
+    return Grant(known.user, known.project_id, "token")
 
 
 def _by_app_credential(cloud: DevCloud, asked: dict[str, Any]) -> Grant:
@@ -133,8 +152,7 @@ def _asked_app_credential(cloud: DevCloud, asked: dict[str, Any]) -> AppCredenti
         return named[0]
     credential = cloud.store.get(AppCredential, str(key))
     if credential is None:
-        # Keystone says 404 here and not 401; clients that expect 401 have been surprised by it.
-        raise Refusal(404, f"Could not find Application Credential: {key}.")
+        raise unknown_credential(str(key))
     return credential
 
 
@@ -156,7 +174,7 @@ def _token_view(cloud: DevCloud, identity: Identity, *, with_catalog: bool) -> d
         "roles": [role_view(name) for name in identity.roles],
     }
     if with_catalog:
-        view["catalog"] = catalogue(cloud, project.id)
+        view["catalog"] = catalogue(cloud)
     if token.app_credential_id:
         credential = cloud.store.get(AppCredential, token.app_credential_id)
         if credential:
@@ -221,13 +239,13 @@ def _project(cloud: DevCloud, key: str) -> Project:
 
 def _admin_only(call: Call, rule: str) -> None:
     if not call.caller.admin:
-        raise Refusal(403, f"You are not authorized to perform the requested action: {rule}.")
+        raise not_allowed(rule)
 
 
-def _part(container: dict[str, Any], key: str) -> dict[str, Any]:
+def _part(container: dict[str, Any], key: str, of: str = "identity") -> dict[str, Any]:
     value = container.get(key)
     if not isinstance(value, dict):
-        raise Refusal(400, f"'{key}' is a required property")
+        raise Refusal(400, f"Expecting to find {key} in {of}. {MALFORMED}")
     return value
 
 

@@ -95,6 +95,17 @@ class Image:
     protected: bool = False
     tags: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
+    members: tuple[ImageMember, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMember:
+    """A project that a shared image is offered to. Its lists show the image once it has accepted it."""
+
+    project_id: str
+    status: str
+    created: datetime
+    updated: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,7 @@ class Subnet:
     created: datetime
     description: str = ""
     tags: tuple[str, ...] = ()
+    dhcp: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +180,13 @@ class GroupRule:
     remote_ip_prefix: str | None
     remote_group_id: str | None
     created: datetime
-    description: str = ""
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityGroup:
+    """`revision` counts its changes."""
+
     id: str
     project_id: str
     name: str
@@ -181,6 +195,7 @@ class SecurityGroup:
     updated: datetime
     rules: tuple[GroupRule, ...] = ()
     tags: tuple[str, ...] = ()
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)

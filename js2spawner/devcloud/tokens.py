@@ -13,6 +13,8 @@ from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.records import AppCredential, Token, User
 
+TOKEN_BEGINS = "gAAAAA"
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -43,7 +45,7 @@ def issue(cloud: DevCloud, grant: Grant) -> tuple[str, Token]:
     for old in cloud.store.all(Token):
         if old.expires_at < now:
             cloud.store.remove(old)
-    secret = "gAAAAA" + secrets.token_urlsafe(96)
+    secret = TOKEN_BEGINS + secrets.token_urlsafe(96)
     token = Token(
         id=digest(secret),
         user_id=grant.user.id,
@@ -71,9 +73,17 @@ def find(cloud: DevCloud, secret: str) -> Identity | None:
     return Identity(user, token, token.project_id, user.roles)
 
 
-def identify(cloud: DevCloud, secret: str) -> Identity:
-    """Who calls. Raises Refusal (401)."""
+def identify(cloud: DevCloud, secret: str, *, by_keystone: bool = False) -> Identity:
+    """Who calls. Raises Refusal: 401, and 404 when Keystone itself is asked by the token of a deleted credential."""
     identity = find(cloud, secret) if secret else None
     if identity is None:
+        token = cloud.store.get(Token, digest(secret)) if by_keystone else None
+        if token and token.app_credential_id and not cloud.store.get(AppCredential, token.app_credential_id):
+            raise unknown_credential(token.app_credential_id)
         raise Refusal(401, "The request you have made requires authentication.")
     return identity
+
+
+def unknown_credential(key: str) -> Refusal:
+    """Keystone says 404 here and not 401; clients that expect 401 have been surprised by it."""
+    return Refusal(404, f"Could not find Application Credential: {key}.")

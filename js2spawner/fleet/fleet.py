@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,6 +28,7 @@ from js2spawner.fleet.store import Store, StoreFailed
 from js2spawner.fleet.typical import History
 from js2spawner.handshake import tickets
 from js2spawner.instance import (
+    Building,
     Claimed,
     Confirm,
     Create,
@@ -49,6 +50,7 @@ from js2spawner.instance import (
     Tick,
     Unanswered,
     Unclaimed,
+    Unsure,
 )
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -364,12 +366,26 @@ class Fleet:
             attempt_key=names.ATTEMPT_KEY,
             pace=self.settings.pace,
             moving=lambda: any(r.moving for r in self._records.values() if r.plan.region == name),
+            likely_s=lambda: self._likely_s(name),
             awaits_guests=lambda: any(r.awaits_guest for r in self._records.values() if r.plan.region == name),
             watched=lambda: {r.server_id for r in self._records.values() if r.plan.region == name and r.server_id},
             on_round=lambda picture: self._look(name, picture),
             clock=self.clock,
             log=self._log,
         )
+
+    def _likely_s(self, region: str) -> float | None:
+        """In how many seconds one of the instances that are being built may be there, going by what others took."""
+        now = self.clock()
+        ages_s: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        for record in self._records.values():
+            if record.plan.region == region and isinstance(record.state, Planned | Unsure | Building):
+                ages_s[record.plan.image, record.plan.flavor].append(now - record.begun_at)
+        likely_s: list[float] = []
+        for (image, flavor), ages in ages_s.items():
+            if typical := self.history.typical(image, flavor, "create"):
+                likely_s += [wait_s for age in ages if (wait_s := typical.worth_a_look_s(age)) is not None]
+        return min(likely_s, default=None)
 
     def _look(self, region: str, picture: Picture | None) -> None:
         """Resolve everybody who waits from one picture; without one, only the time has passed."""

@@ -35,11 +35,19 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds between two lists while the cloud is at work, when nothing happens, and while guests start (at most)."""
+    """Seconds between two lists while the cloud is at work, when nothing happens, and while guests start (at most).
+
+    `least_s`: never fewer, however soon something may be done.
+    """
 
     moving_s: float = 2.0
     quiet_s: float = 20.0
     guests_s: float = 10.0
+    least_s: float = 0.4
+
+    def while_moving(self, likely_s: float | None) -> float:
+        """The rest before the next list when an instance is likely to be built in `likely_s`, or nobody knows when."""
+        return self.moving_s if likely_s is None else min(self.moving_s, max(self.least_s, likely_s))
 
 
 class Inventory:
@@ -53,6 +61,7 @@ class Inventory:
         attempt_key: str,
         pace: Pace,
         moving: Callable[[], bool],
+        likely_s: Callable[[], float | None],
         awaits_guests: Callable[[], bool],
         watched: Callable[[], set[str]],
         on_round: Callable[[Picture | None], None],
@@ -66,6 +75,7 @@ class Inventory:
         self._attempt_key = attempt_key
         self._pace = pace
         self._moving = moving
+        self._likely_s = likely_s
         self._awaits_guests = awaits_guests
         self._watched = watched
         self._on_round = on_round
@@ -114,7 +124,7 @@ class Inventory:
 
     async def _rest(self) -> None:
         if self._moving():
-            await asyncio.sleep(self._pace.moving_s)
+            await asyncio.sleep(self._pace.while_moving(self._likely_s()))
             return
         rest_s = min(self._pace.guests_s, self._pace.quiet_s) if self._awaits_guests() else self._pace.quiet_s
         # Not wait_for: in Python 3.11 it loses a cancellation that comes in the same moment as the wake.

@@ -20,6 +20,15 @@ class Typical:
     p50_s: float
     p90_s: float
 
+    def worth_a_look_s(self, age_s: float) -> float | None:
+        """In how many seconds something of this age may be done; None when nobody can say.
+
+        A little before half of them usually are, then every tenth of that time, until it is clearly none of the usual.
+        """
+        if age_s > 1.5 * self.p90_s:
+            return None
+        return max(0.75 * self.p50_s - age_s, 0.1 * self.p50_s)
+
 
 class History:
     """The last starts of each image and flavor, stage by stage."""

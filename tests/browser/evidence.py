@@ -16,7 +16,7 @@ from tests.browser.whole import TOKEN, Hub
 def secrets_of(hub: Hub, server_id: str) -> Mapping[str, str]:
     """Every lasting secret around one running server, by what it is."""
     settings = hub.settings
-    owner = yaml.safe_load(hub.files.clouds_yaml.read_text())["clouds"]["devcloud"]["auth"]
+    owner = yaml.safe_load(hub.clouds_yaml.read_text())["clouds"][hub.owner]["auth"]
     channel = _machine(hub, server_id) / "disk" / "root" / ".js2" / "credential.json"
     (culler,) = hub.living_with("jupyterhub_idle_culler")
     return {
@@ -49,7 +49,9 @@ def readable(hub: Hub, server_id: str) -> Iterator[tuple[str, str]]:
     for process in set(hub.living()) - set(hub.processes()):
         # The demo itself was given the admin's token as an option, by us.
         yield f"the arguments of {process.name()}", " ".join(process.cmdline())
-    yield "the cloud's database", (hub.files.devcloud / "state.sqlite").read_bytes().decode("latin-1")
+    # The embedded cloud's; a real one's is its operator's business.
+    for database in hub.files.devcloud.glob("*.sqlite"):
+        yield "the cloud's database", database.read_bytes().decode("latin-1")
 
 
 def console(hub: Hub, server_id: str) -> str:
@@ -57,7 +59,7 @@ def console(hub: Hub, server_id: str) -> str:
 
 
 def _machine(hub: Hub, server_id: str) -> Path:
-    return hub.files.devcloud / "machines" / server_id
+    return hub.machines / server_id
 
 
 def _notebook(hub: Hub, server_id: str) -> psutil.Process:
@@ -75,6 +77,6 @@ def _notebook_log(hub: Hub, server_id: str) -> Path:
 
 
 def _as_admin(hub: Hub, server_id: str) -> Mapping[str, str]:
-    answer = hub.connection("devcloud-admin").compute.get(f"/servers/{server_id}", microversion="2.96")
+    answer = hub.connection(hub.admin).compute.get(f"/servers/{server_id}", microversion="2.96")
     answer.raise_for_status()
     return dict(answer.json()["server"])

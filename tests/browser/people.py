@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from tests.browser.whole import Hub, until
 
+STAGES = ["Creating the instance", "Starting its system", "Handing it over to you", "Starting JupyterLab"]
 CHROMIUM = Path("/usr/bin/chromium")
 _ARGUMENTS = (
     "--no-sandbox",
@@ -24,8 +25,9 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# A notebook server and its page start in seconds; a test machine with two cores may have four of them starting at once.
-LOAD_MS = 60_000
+# A notebook server and its page start in seconds; a test machine with two cores may have four of them starting at once,
+# and a whole OpenStack beside them.
+LOAD_MS = 120_000
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -71,13 +73,17 @@ class Person:
     # ---- choosing and watching --------------------------------------------------------------------------------------
 
     def chooses(self, image: str = "minimal", flavor: str = "m3.tiny", server: str = "") -> None:
-        """Fill in the choice page and press Start."""
+        """Fill in the choice page, press Start, and see that something starts."""
+        self.asks_for(image, flavor, server)
+        # An instance that is up already needs no watching.
+        self.page.wait_for_url(re.compile(f"/hub/spawn-pending/{self.name}|/user/{self.name}/"))
+
+    def asks_for(self, image: str = "minimal", flavor: str = "m3.tiny", server: str = "") -> None:
+        """Fill in the choice page and press Start, whatever comes of it."""
         page = self.goes_to(f"/hub/spawn/{self.name}/{server}".rstrip("/"))
         page.check(f'input[name=image][value="{image}"]')
         page.check(f'input[name=flavor][value="{flavor}"]')
         page.click("#js2-start")
-        # An instance that is up already needs no watching.
-        page.wait_for_url(re.compile(f"/hub/spawn-pending/{self.name}|/user/{self.name}/"))
 
     def sees_lab(self) -> None:
         """The progress page led to JupyterLab, and it has drawn itself."""
@@ -89,8 +95,13 @@ class Person:
         self.sees_lab()
 
     def stages_seen(self) -> list[str]:
-        """Every state of every stage, as this browser showed them: `Starting JupyterLab: done`."""
-        return list(json.loads(self.page.evaluate("sessionStorage.getItem('stages')") or "[]"))
+        """Begin and end of every stage, as this browser showed them: `Starting JupyterLab: done`."""
+        seen = json.loads(self.page.evaluate("sessionStorage.getItem('stages')") or "[]")
+        return [each for each in seen if not each.endswith(": waiting")]
+
+    def reads(self, sentence: str) -> None:
+        """The page says this, or will soon: a start that fails at once has another page than one that was watched."""
+        expect(self.page.get_by_text(sentence).first).to_be_visible(timeout=LOAD_MS)
 
     # ---- working ----------------------------------------------------------------------------------------------------
 
@@ -141,6 +152,17 @@ class Person:
         """What a file of the user's home holds, by Jupyter's own REST API; None while there is none."""
         answer = self.page.request.get(f"{self.hub.address}/user/{self.name}/api/contents/{path}?content=1")
         return str(answer.json()["content"]).strip() if answer.ok else None
+
+    def works_as_nobody_but_herself(self) -> None:
+        """In a notebook and in a terminal, which run for this person and not for root."""
+        self.opens_notebook()
+        assert self.computes("6 * 7") == "42"
+        assert self.computes("import os, getpass; print(os.getuid() != 0, getpass.getuser())") == f"True {self.name}"
+
+        self.goes_to(f"/user/{self.name}/lab/workspaces/terminal?reset")
+        self.opens_terminal()
+        self.types("expr $(id -u) \\> 0 > from-the-terminal")
+        until(lambda: self.file("from-the-terminal") == "1", "the terminal has written its file")
 
     # ---- ending -----------------------------------------------------------------------------------------------------
 

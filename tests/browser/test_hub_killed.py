@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import People
-from tests.browser.whole import Hub, Pieces, until
+from tests.browser.whole import Pieces, until
 
 pytestmark = pytest.mark.browser
 
@@ -48,13 +47,13 @@ def death(hub: Pieces, person: People) -> Death:
     hub.fault("slow boot", server=f"js2-{BOOTING}-*", effect={"boot_seconds": 12})
     for name in (BOOTING, GREETED):
         person(name).chooses()
-        until(lambda name=name: "→ Booting" in story(hub, name), f"the hub knows that {name}'s instance boots")
+        until(lambda name=name: "→ Booting" in hub.story(name), f"the hub knows that {name}'s instance boots")
     hub.control("PUT", "/latencies", {"phases": {"spawning": 6}})
     person(BUILDING).chooses()
-    until(lambda: "→ Building" in story(hub, BUILDING), "the hub knows that the cloud builds")
+    until(lambda: "→ Building" in hub.story(BUILDING), "the hub knows that the cloud builds")
     person(UNANSWERED).chooses()
     until(lambda: hub.struck("slow create"), "the create is under way")
-    until(lambda: "→ Greeted" in story(hub, GREETED), "the guest has said hello")
+    until(lambda: "→ Greeted" in hub.story(GREETED), "the guest has said hello")
 
     hub.kill_hub()
     instances = {str(each.metadata["js2_user"]): str(each.id) for each in hub.instances()}
@@ -62,18 +61,9 @@ def death(hub: Pieces, person: People) -> Death:
     return Death(hub, person, instances)
 
 
-def story(hub: Hub, user: str) -> str:
-    """What the hub's log says of somebody's attempts."""
-    return "\n".join(line for line in hub.log("hub").splitlines() if re.search(rf"\b{user}: attempt", line))
-
-
-def attempts(hub: Hub, user: str) -> set[str]:
-    return set(re.findall(rf"\b{user}: attempt (\w+)", hub.log("hub")))
-
-
 def test_the_hub_died_where_it_was_meant_to(death: Death):
     assert set(death.instances) == {RUNNING, BUILDING, BOOTING, GREETED}
-    assert "→ Running" not in story(death.hub, GREETED)
+    assert "→ Running" not in death.hub.story(GREETED)
 
 
 def test_the_running_notebook_has_noticed_nothing(death: Death):
@@ -97,12 +87,12 @@ def test_the_same_choice_takes_up_every_start_where_it_was(death: Death):
         death.person(name).sees_lab()
     for name in (BUILDING, BOOTING, GREETED):
         assert death.hub.instance_id(name) == death.instances[name], name
-        assert len(attempts(death.hub, name)) == 1, name
+        assert len(death.hub.attempts(name)) == 1, name
 
 
 def test_a_create_that_nobody_heard_the_answer_of_is_found_in_the_cloud(death: Death):
     assert len(death.hub.instances(UNANSWERED)) == 1
-    assert len(attempts(death.hub, UNANSWERED)) == 1
+    assert len(death.hub.attempts(UNANSWERED)) == 1
 
 
 def test_nobody_has_two_instances_and_none_is_nobody_s(death: Death):

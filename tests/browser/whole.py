@@ -1,12 +1,14 @@
-"""A whole hub on the embedded cloud for a test: the demo's three processes, and the eyes to see what they do.
+"""A whole hub for a test: the demo's three processes, and the eyes to see what they do.
 
-`Demo` is the command itself, supervision included. `Pieces` runs the same three processes one by one, so that a test
-can kill the hub alone and start it again.
+`Hub` is what any hub shows. `Separate` runs its processes one by one, so that a test can kill the hub alone and start
+it again; `OnDevcloud` is what the embedded cloud adds. `Demo` is the command itself, supervision included, and `Pieces`
+the same three processes without it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,7 +47,13 @@ def until(condition: Callable[[], Any], what: str, within_s: float = 30.0) -> An
 
 
 class Hub:
-    """What a running hub shows to people, to scripts and to its cloud. Entered, it runs; left, all of it is gone."""
+    """What a running hub shows to people, to scripts and to its cloud. Entered, it runs; left, all of it is gone.
+
+    `owner` and `admin` are the entries of clouds.yaml that it uses itself and that an administrator of the cloud uses.
+    """
+
+    owner = "devcloud"
+    admin = "devcloud-admin"
 
     def __init__(self, directory: Path, users: str, *, boot_seconds: float = 2.0) -> None:
         self.files = Files(directory.resolve())
@@ -131,18 +139,34 @@ class Hub:
     def log(self, name: str) -> str:
         return (self.files.logs / f"{name}.log").read_text(errors="replace")
 
+    def story(self, user: str) -> str:
+        """What the hub's log says of somebody's attempts."""
+        return "\n".join(line for line in self.log("hub").splitlines() if re.search(rf"\b{user}: attempt", line))
+
+    def attempts(self, user: str) -> set[str]:
+        return set(re.findall(rf"\b{user}: attempt (\w+)", self.log("hub")))
+
     # ---- the cloud --------------------------------------------------------------------------------------------------
+
+    @property
+    def clouds_yaml(self) -> Path:
+        return self.files.clouds_yaml
+
+    @property
+    def machines(self) -> Path:
+        """Where the instances' files are, a folder for each."""
+        return self.files.devcloud / "machines"
 
     @property
     def cloud(self) -> Connection:
         """The cloud as its owner sees it, by the SDK and the clouds.yaml that the hub uses."""
         if self._cloud is None:
-            self._cloud = self.connection("devcloud")
+            self._cloud = self.connection(self.owner)
         return self._cloud
 
     def connection(self, name: str) -> Connection:
         """A connection as one of the people of clouds.yaml."""
-        config = OpenStackConfig(config_files=[str(self.files.clouds_yaml)], load_envvars=False)
+        config = OpenStackConfig(config_files=[str(self.clouds_yaml)], load_envvars=False)
         return Connection(config=config.get_one(name))
 
     def instances(self, user: str = "", name: str = "") -> list[Any]:
@@ -163,6 +187,16 @@ class Hub:
         """The ports of instances in the cloud."""
         return [port for port in self.cloud.network.ports() if port.device_id]
 
+    def home(self, user: str) -> Path:
+        """A user's home on their instance, seen from outside."""
+        machine = self.machines / self.instance_id(user)
+        private = machine / "disk" / "home" / user
+        return private if private.is_dir() else machine / "disk" / "home"
+
+
+class OnDevcloud(Hub):
+    """What only the embedded cloud can be told."""
+
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """The embedded cloud's control API: faults, capacity, latencies."""
         url = f"http://127.0.0.1:{self.settings.devcloud_port}/devcloud{path}"
@@ -182,14 +216,8 @@ class Hub:
         """How many calls a fault has met so far."""
         return sum(fault["struck"] for fault in self.control("GET", "/faults")["faults"] if fault["name"] == name)
 
-    def home(self, user: str) -> Path:
-        """A user's home on their instance, seen from outside."""
-        machine = self.files.devcloud / "machines" / self.instance_id(user)
-        private = machine / "disk" / "home" / user
-        return private if private.is_dir() else machine / "disk" / "home"
 
-
-class Demo(Hub):
+class Demo(OnDevcloud):
     """`js2 demo` itself."""
 
     _process: psutil.Popen | None = None
@@ -232,9 +260,9 @@ class Demo(Hub):
         )
 
 
-class Pieces(Hub):
-    """The demo's processes without their supervisor. `hub_options` are options of JupyterHub's command line, and
-    `hub_environment` is laid over the environment the demo gives its hub.
+class Separate(Hub):
+    """A cloud, a proxy and a hub, started in this order, without a supervisor. `hub_options` are options of
+    JupyterHub's command line, and `hub_environment` is laid over the environment the demo gives its hub.
     """
 
     def __init__(
@@ -280,8 +308,16 @@ class Pieces(Hub):
 
     def _plans(self) -> tuple[ChildPlan, ...]:
         cloud, proxy, hub = plans(self.settings, self.files, find_programs(), os.environ)
-        environment = {**hub.environment, **self._hub_environment}
-        return cloud, proxy, replace(hub, argv=(*hub.argv, *self._hub_options), environment=environment)
+        argv, environment = (*hub.argv, *self._hub_options), {**hub.environment, **self._hub_environment}
+        return self._cloud_plan(cloud), proxy, replace(hub, argv=argv, environment=environment)
+
+    def _cloud_plan(self, demos: ChildPlan) -> ChildPlan:
+        """What stands in the place of the demo's cloud."""
+        raise NotImplementedError
+
+    def _cloud_answers(self) -> str:
+        """A URL that is answered once the cloud is ready."""
+        raise NotImplementedError
 
     def _start(self, plan: ChildPlan) -> None:
         plan.log.parent.mkdir(parents=True, exist_ok=True)
@@ -303,10 +339,9 @@ class Pieces(Hub):
     def _healthy(self, plan: ChildPlan, process: subprocess.Popen[bytes]) -> bool:
         assert process.poll() is None, f"the {plan.name} ended:\n{plan.log.read_text()[-4000:]}"
         url = {
-            "embedded cloud": f"http://127.0.0.1:{self.settings.devcloud_port}/identity/v3",
             "proxy": f"http://127.0.0.1:{self.settings.proxy_api_port}/api/routes",
             "hub": f"{self.address}/hub/health",
-        }[plan.name]
+        }.get(plan.name, self._cloud_answers())
         token = {"Authorization": f"token {self.settings.proxy_token}"} if plan.name == "proxy" else {}
         try:
             return requests.get(url, headers=token, timeout=2).status_code < 400
@@ -321,6 +356,16 @@ class Pieces(Hub):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+class Pieces(Separate, OnDevcloud):
+    """The demo's processes without their supervisor."""
+
+    def _cloud_plan(self, demos: ChildPlan) -> ChildPlan:
+        return demos
+
+    def _cloud_answers(self) -> str:
+        return f"http://127.0.0.1:{self.settings.devcloud_port}/identity/v3"
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

@@ -33,25 +33,6 @@ async def test_the_rules_of_a_group_are_enforced_on_the_machine_and_follow_chang
     assert scene.machines.rules[server["id"]] == (Ingress("tcp", 8888, 8888, "127.0.0.1/32"),)
 
 
-async def test_the_same_rule_twice_is_409(scene: Scene) -> None:
-    group_id = await a_group(scene)
-    assert (await a_rule(scene, group_id, port_range_min=22, port_range_max=22)).status == 201
-    second = await a_rule(scene, group_id, port_range_min=22, port_range_max=22)
-    assert (second.status, second.body["NeutronError"]["type"]) == (409, "SecurityGroupRuleExists")
-
-
-async def test_a_port_of_the_users_own_outlives_its_server(scene: Scene) -> None:
-    port = {"network_id": await scene.hub.network_id(), "name": "kept"}
-    made = (await scene.hub.call("POST", "/network/v2.0/ports", {"port": port})).body["port"]
-    server = await scene.hub.active(networks=[{"port": made["id"]}])
-    fixed = made["fixed_ips"][0]["ip_address"]
-    assert server["addresses"]["auto_allocated_network"][0]["addr"] == fixed
-    await scene.hub.call("DELETE", f"/compute/v2.1/servers/{server['id']}")
-    await scene.hub.gone(f"/compute/v2.1/servers/{server['id']}")
-    left = (await scene.hub.get("/network/v2.0/ports"))["ports"]
-    assert [(each["id"], each["device_id"], each["status"]) for each in left] == [(made["id"], "", "DOWN")]
-
-
 async def test_servers_of_all_projects_have_different_addresses(scene: Scene) -> None:
     servers = [await scene.hub.active(f"h{number}") for number in range(3)]
     servers.append(await scene.other.active())
@@ -59,18 +40,12 @@ async def test_servers_of_all_projects_have_different_addresses(scene: Scene) ->
     assert len(addresses) == 4
 
 
-async def test_get_me_a_network_gives_the_same_one_every_time(scene: Scene) -> None:
-    path = f"/network/v2.0/auto-allocated-topology/{scene.hub.project_id}"
-    first = (await scene.hub.get(path))["auto_allocated_topology"]["id"]
-    assert first == (await scene.hub.get(path))["auto_allocated_topology"]["id"] == await scene.hub.network_id()
-
-
-async def test_a_subnet_outside_of_the_clouds_addresses_is_refused_with_the_reason(scene: Scene) -> None:
+async def test_an_instance_outside_of_the_clouds_addresses_fails_with_the_reason(scene: Scene) -> None:
     network = (await scene.hub.call("POST", "/network/v2.0/networks", {"network": {"name": "n"}})).body["network"]
     asked = {"network_id": network["id"], "cidr": "10.77.0.0/22", "ip_version": 4}
-    seen = await scene.hub.call("POST", "/network/v2.0/subnets", {"subnet": asked})
-    assert seen.status == 400
-    assert str(scene.cloud.settings.addresses) in seen.body["NeutronError"]["message"]
+    assert (await scene.hub.call("POST", "/network/v2.0/subnets", {"subnet": asked})).status == 201
+    server = await scene.hub.settled(await scene.hub.created("out", networks=[{"uuid": network["id"]}]), "ERROR")
+    assert str(scene.cloud.settings.addresses) in server["fault"]["message"]
 
 
 async def test_the_metadata_service_knows_an_instance_by_its_address(scene: Scene) -> None:
@@ -114,43 +89,6 @@ async def test_a_volume_is_attached_detached_and_survives_its_server(scene: Scen
     await scene.hub.call("DELETE", f"/compute/v2.1/servers/{server['id']}")
     await scene.hub.gone(f"/compute/v2.1/servers/{server['id']}")
     assert (await volume(scene, "available", home["id"]))["attachments"] == []
-
-
-async def test_a_volume_grows_and_never_shrinks(scene: Scene) -> None:
-    home = await volume(scene, "available")
-    act = f"/volume/v3/{scene.hub.project_id}/volumes/{home['id']}/action"
-    assert (await scene.hub.call("POST", act, {"os-extend": {"new_size": 1}})).status == 400
-    assert (await scene.hub.call("POST", act, {"os-extend": {"new_size": 5}})).status == 202
-    assert (await volume(scene, "available", home["id"]))["size"] == 5
-
-
-async def test_too_many_volumes_are_refused_with_413(scene: Scene) -> None:
-    for _ in range(10):
-        await volume(scene, "available")
-    seen = await scene.hub.call("POST", "/volume/v3/volumes", {"volume": {"size": 1}})
-    assert seen.status == 413
-    assert "VolumeLimitExceeded" in seen.body["overLimit"]["message"]
-
-
-async def test_volumes_are_found_by_their_metadata(scene: Scene) -> None:
-    await volume(scene, "available", metadata={"user": "alice"})
-    await volume(scene, "available", metadata={"user": "bob"})
-    found = (await scene.hub.get("/volume/v3/volumes/detail?metadata={'user': 'bob'}"))["volumes"]
-    assert [each["metadata"] for each in found] == [{"user": "bob"}]
-
-
-async def test_an_image_is_uploaded_and_read_back(scene: Scene) -> None:
-    image = (await scene.hub.call("POST", "/image/v2/images", {"name": "own", "disk_format": "raw"})).body
-    path = f"{scene.running.url}/image/v2/images/{image['id']}/file"
-    headers = {"X-Auth-Token": scene.hub.token, "Content-Type": "application/octet-stream"}
-    async with scene.hub.http.put(path, data=b"bytes" * 1000, headers=headers) as answer:
-        assert answer.status == 204
-    shown = await scene.hub.get(f"/image/v2/images/{image['id']}")
-    assert (shown["status"], shown["size"]) == ("active", 5000)
-    async with scene.hub.http.get(path, headers=headers) as answer:
-        assert await answer.read() == b"bytes" * 1000
-    assert (await scene.other.call("GET", f"/image/v2/images/{image['id']}")).status == 404
-    assert (await scene.hub.call("DELETE", f"/image/v2/images/{image['id']}")).status == 204
 
 
 async def test_nonsense_is_never_worse_than_a_well_formed_error(scene: Scene) -> None:

@@ -11,6 +11,7 @@ from js2spawner.devcloud.files import sweep
 from js2spawner.devcloud.records import Snapshot, Volume
 
 ZONE = "nova"
+TEXT_AT_MOST = 255
 VOLUME_TYPE = {
     "id": "6f0e1f0c-0d2b-4e0f-9d6e-6d5a1c2b7a11",
     "name": "__DEFAULT__",
@@ -45,11 +46,21 @@ def check_room(call: Call, volumes: int, gigabytes: int) -> None:
 
 
 def checked_metadata(metadata: Any) -> dict[str, str]:
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise Refusal(400, f"Invalid input for field/attribute metadata. Value: {metadata}.")
-    if any(len(key) > 255 or len(value) > 255 for key, value in metadata.items()):
-        raise Refusal(400, "Invalid input for field/attribute metadata. A key or value is too long")
+    if not isinstance(metadata, dict):
+        raise invalid("metadata", metadata, f"{metadata!r} is not of type 'object'")
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            raise invalid(key, value, f"{value!r} is not of type 'string'")
+        if len(value) > TEXT_AT_MOST:
+            raise invalid(key, value, f"{value!r} is too long")
+        if len(key) > TEXT_AT_MOST:
+            raise invalid("metadata", metadata, f"{key!r} is too long")
     return dict(metadata)
+
+
+def invalid(field: str, value: object, why: str) -> Refusal:
+    """What Cinder's JSON schema has against a value."""
+    return Refusal(400, f"Invalid input for field/attribute {field}. Value: {value}. {why}")
 
 
 def remove(cloud: DevCloud, kind: type[Volume | Snapshot], key: str) -> None:

@@ -9,7 +9,7 @@ from js2spawner.devcloud.calls import Answer, Call, Route
 from js2spawner.devcloud.cinder.common import checked_metadata, remove
 from js2spawner.devcloud.clock import iso_micro
 from js2spawner.devcloud.cloud import DevCloud, new_id
-from js2spawner.devcloud.errors import Refusal
+from js2spawner.devcloud.errors import HTML, Refusal
 from js2spawner.devcloud.records import Snapshot, Volume
 
 
@@ -18,7 +18,8 @@ async def list_snapshots(call: Call) -> Answer:
     for key in ("name", "status", "volume_id"):
         if key in call.query:
             found = [known for known in found if getattr(known, key) == call.query[key]]
-    return Answer({"snapshots": [_snapshot_view(known) for known in found]})
+    view = _full_view if call.path.endswith("/detail") else _snapshot_view
+    return Answer({"snapshots": [view(known) for known in found]})
 
 
 async def create_snapshot(call: Call) -> Answer:
@@ -41,18 +42,18 @@ async def create_snapshot(call: Call) -> Answer:
     )  # fmt: skip
     call.cloud.store.put(snapshot)
     call.cloud.life.later("volume", lambda: _snapshot_done(call.cloud, snapshot.id))
-    return Answer({"snapshot": _snapshot_view(snapshot)}, 202)
+    return Answer({"snapshot": {**_snapshot_view(snapshot), "updated_at": None}}, 202)
 
 
 async def show_snapshot(call: Call) -> Answer:
-    return Answer({"snapshot": _snapshot_view(_snapshot_of(call))})
+    return Answer({"snapshot": _full_view(_snapshot_of(call))})
 
 
 async def delete_snapshot(call: Call) -> Answer:
     snapshot = _snapshot_of(call)
     call.cloud.store.put(replace(snapshot, status="deleting"))
     call.cloud.life.later("volume", lambda: remove(call.cloud, Snapshot, snapshot.id))
-    return Answer(status=202, content_type="text/html; charset=UTF-8")
+    return Answer(status=202, content_type=HTML)
 
 
 def _snapshot_done(cloud: DevCloud, key: str) -> None:
@@ -67,6 +68,14 @@ def _snapshot_of(call: Call) -> Snapshot:
     if snapshot is None or snapshot.project_id != call.project_id:
         raise Refusal(404, f"Snapshot {key} could not be found.")
     return snapshot
+
+
+def _full_view(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        **_snapshot_view(snapshot),
+        "os-extended-snapshot-attributes:project_id": snapshot.project_id,
+        "os-extended-snapshot-attributes:progress": "100%" if snapshot.status == "available" else "0%",
+    }
 
 
 def _snapshot_view(snapshot: Snapshot) -> dict[str, Any]:

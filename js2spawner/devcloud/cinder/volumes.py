@@ -7,12 +7,22 @@ from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
 from js2spawner.devcloud.cinder.attaching import set_status
-from js2spawner.devcloud.cinder.common import VOLUME_TYPE, ZONE, check_room, checked_metadata, remove
+from js2spawner.devcloud.cinder.common import (
+    TEXT_AT_MOST,
+    VOLUME_TYPE,
+    ZONE,
+    check_room,
+    checked_metadata,
+    invalid,
+    remove,
+)
 from js2spawner.devcloud.clock import iso_micro
 from js2spawner.devcloud.cloud import DevCloud, new_id
-from js2spawner.devcloud.errors import Refusal
-from js2spawner.devcloud.records import Snapshot, Volume
+from js2spawner.devcloud.errors import HTML, Refusal
+from js2spawner.devcloud.records import Image, Snapshot, Volume
 
+_BACKEND = "2f3f0d8e-4b0c-4a59-9d0b-0f2f5f6f7a10"
+_MALFORMED = "The server could not comply with the request since it is either malformed or otherwise incorrect."
 _IN_USE = (
     "Invalid volume: Volume status must be available or error or error_restoring or error_extending or error_managing "
     "and must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated "
@@ -32,21 +42,23 @@ async def list_volumes(call: Call) -> Answer:
     found.sort(key=lambda known: known.created, reverse=True)
     found, link = _cut(call, found)
     full = call.path.endswith("/detail")
-    views = [_view(call.cloud, known) if full else _brief(call.cloud, known) for known in found]
+    views = [_full_view(call, known) if full else _brief(call.cloud, known) for known in found]
     return Answer({"volumes": views} | ({"volumes_links": link} if link else {}))
 
 
 async def create_volume(call: Call) -> Answer:
     asked = call.member("volume")
-    snapshot = call.cloud.store.get(Snapshot, str(asked["snapshot_id"])) if asked.get("snapshot_id") else None
-    size = _size(asked.get("size", snapshot.size_gb if snapshot else None))
+    name, metadata = _name(asked.get("name")), checked_metadata(asked.get("metadata") or {})
+    size = _size(asked)
+    _check_offers(call, asked)
+    size = size or _snapshot_size(call, asked)
     check_room(call, 1, size)
     now = call.cloud.clock.now()
     volume = Volume(
         id=new_id(),
         project_id=call.project_id,
         user_id=call.caller.user.id,
-        name=asked.get("name"),
+        name=name,
         description=asked.get("description"),
         size_gb=size,
         status="creating",
@@ -54,18 +66,18 @@ async def create_volume(call: Call) -> Answer:
         created=now,
         updated=now,
         bootable=bool(asked.get("imageRef")),
-        metadata=checked_metadata(asked.get("metadata") or {}),
+        metadata=metadata,
         snapshot_id=asked.get("snapshot_id"),
         source_volume_id=asked.get("source_volid"),
     )
     call.cloud.store.put(volume)
     if not (call.behaviour and call.behaviour.stuck):
         call.cloud.life.later("volume", lambda: set_status(call.cloud, volume.id, "available", only_from="creating"))
-    return Answer({"volume": _view(call.cloud, volume)}, 202)
+    return Answer({"volume": {**_view(call, volume), "updated_at": None}}, 202)
 
 
 async def show_volume(call: Call) -> Answer:
-    return Answer({"volume": _view(call.cloud, _volume_of(call))})
+    return Answer({"volume": _full_view(call, _volume_of(call))})
 
 
 async def update_volume(call: Call) -> Answer:
@@ -78,7 +90,7 @@ async def update_volume(call: Call) -> Answer:
         metadata=metadata,
         updated=call.cloud.clock.now(),
     )
-    return Answer({"volume": _view(call.cloud, call.cloud.store.put(changed))})
+    return Answer({"volume": _view(call, call.cloud.store.put(changed))})
 
 
 async def delete_volume(call: Call) -> Answer:
@@ -89,7 +101,7 @@ async def delete_volume(call: Call) -> Answer:
     call.cloud.store.put(replace(volume, status="deleting"))
     if not (call.behaviour and call.behaviour.stuck):
         call.cloud.life.later("volume", lambda: remove(call.cloud, Volume, volume.id))
-    return Answer(status=202, content_type="text/html; charset=UTF-8")
+    return Answer(status=202, content_type=HTML)
 
 
 async def act_on_volume(call: Call) -> Answer:
@@ -108,7 +120,8 @@ async def act_on_volume(call: Call) -> Answer:
         case "os-set_bootable":
             call.cloud.store.put(replace(volume, bootable=bool(arguments.get("bootable"))))
             return Answer()
-    raise Refusal(400, f"There is no such action: {action}")
+    text = f"There is no such action: {action}. Verify the request body and Content-Type header and try again."
+    raise Refusal(400, text)
 
 
 async def show_metadata(call: Call) -> Answer:
@@ -126,33 +139,70 @@ async def set_metadata(call: Call) -> Answer:
 async def delete_metadata(call: Call) -> Answer:
     volume, key = _volume_of(call), call.names["key"]
     if key not in volume.metadata:
-        raise Refusal(404, "Metadata item was not found")
+        raise Refusal(404, f"Volume {volume.id} has no metadata with key {key}.")
     left = {name: value for name, value in volume.metadata.items() if name != key}
     call.cloud.store.put(replace(volume, metadata=left))
-    return Answer()
+    return Answer(content_type=HTML)
 
 
-def _size(size: Any) -> int:
-    if not str(size).isdecimal() or int(size) < 1:
-        raise Refusal(
-            400,
-            f"Invalid input received: Invalid volume size provided for create request: {size} (size argument must be "
-            "an integer (or string representation of an integer) and greater than zero).",
-        )
+def _name(name: object) -> str | None:
+    if name is not None and len(str(name)) > TEXT_AT_MOST:
+        text = f"name has {len(str(name))} characters, more than {TEXT_AT_MOST}."
+        raise Refusal(400, f"Invalid input received: {text}")
+    return None if name is None else str(name)
+
+
+def _size(asked: dict[str, Any]) -> int:
+    """The size asked for; zero where a source says it."""
+    size = asked.get("size")
+    if size is None:
+        if not asked.get("snapshot_id"):
+            raise Refusal(400, _MALFORMED)
+        return 0
+    if isinstance(size, int) and size < 1:
+        raise invalid("size", size, f"{size} is less than the minimum of 1")
+    if not str(size).isdecimal():
+        raise invalid("size", size, f"{size!r} does not match '^[0-9]+$'")
     return int(size)
 
 
+def _check_offers(call: Call, asked: dict[str, Any]) -> None:
+    """Raises Refusal for a type, zone or image that there is not."""
+    kind = asked.get("volume_type")
+    if kind not in (None, VOLUME_TYPE["id"], VOLUME_TYPE["name"]):
+        raise Refusal(404, f"Volume type with name {kind} could not be found.")
+    image = call.cloud.store.get(Image, str(asked.get("imageRef"))) if asked.get("imageRef") else None
+    if asked.get("imageRef") and image is None:
+        raise Refusal(400, "Invalid image identifier or unable to access requested image.")
+    if asked.get("snapshot_id"):
+        _snapshot_size(call, asked)
+    zone = asked.get("availability_zone")
+    if zone not in (None, ZONE):
+        raise Refusal(400, f"Availability zone '{zone}' is invalid.")
+
+
+def _snapshot_size(call: Call, asked: dict[str, Any]) -> int:
+    key = str(asked["snapshot_id"])
+    snapshot = call.cloud.store.get(Snapshot, key)
+    if snapshot is None or snapshot.project_id != call.project_id:
+        raise Refusal(404, f"Snapshot {key} could not be found.")
+    return snapshot.size_gb
+
+
 def _extend(call: Call, volume: Volume, arguments: dict[str, Any]) -> Answer:
-    size = arguments.get("new_size")
-    if not isinstance(size, int) or size <= volume.size_gb:
+    text = arguments.get("new_size")
+    if not str(text).isdecimal():
+        raise invalid("new_size", text, f"{text!r} does not match '^[0-9]+$'")
+    size = int(str(text))
+    # A volume in use grows from microversion 3.42 on.
+    growing = ("available", "in-use") if call.at_least(42) else ("available",)
+    if volume.status not in growing:
+        wanted = {"status": growing if call.at_least(42) else "available"}
+        why = f"Volume {volume.id} status must be '{wanted}' to extend, currently {volume.status}."
+        raise Refusal(400, f"Invalid volume: {why}")
+    if size <= volume.size_gb:
         sizes = f"(current: {volume.size_gb}, extended: {size})"
         raise Refusal(400, f"Invalid input received: New size for extend must be greater than current size. {sizes}.")
-    if volume.status not in ("available", "in-use"):
-        raise Refusal(
-            400,
-            f"Invalid volume: Volume {volume.id} status must be '('available', 'in-use')' to extend, "
-            f"currently {volume.status}.",
-        )
     check_room(call, 0, size - volume.size_gb)
     before = volume.status
     call.cloud.store.put(replace(volume, status="extending" if before == "available" else before, size_gb=size))
@@ -168,7 +218,9 @@ def _cut(call: Call, found: list[Volume]) -> tuple[list[Volume], list[dict[str, 
             raise Refusal(404, f"Volume {marker} could not be found.")
         found = found[ids.index(marker) + 1 :]
     limit = call.query.get("limit", "")
-    size = int(limit) if limit.isdecimal() and int(limit) else 1000
+    if limit and not limit.isdecimal():
+        raise Refusal(400, "limit param must be an integer")
+    size = int(limit or 0) or 1000
     if len(found) <= size:
         return found, []
     href = f"{call.cloud.settings.url}{call.path}?limit={size}&marker={found[size - 1].id}"
@@ -198,8 +250,23 @@ def _brief(cloud: DevCloud, volume: Volume) -> dict[str, Any]:
     return {"id": volume.id, "name": volume.name, "links": links}
 
 
-def _view(cloud: DevCloud, volume: Volume) -> dict[str, Any]:
+def _full_view(call: Call, volume: Volume) -> dict[str, Any]:
+    """What is shown when a volume is asked for, and not when it is made or changed."""
+    return {**_view(call, volume), "os-vol-tenant-attr:tenant_id": volume.project_id}
+
+
+def _view(call: Call, volume: Volume) -> dict[str, Any]:
+    placed = volume.status != "creating"
+    since: dict[int, dict[str, Any]] = {
+        13: {"group_id": None},
+        21: {"provider_id": None},
+        48: {"service_uuid": _BACKEND if placed else None, "shared_targets": not placed},
+        63: {"volume_type_id": VOLUME_TYPE["id"]},
+        65: {"consumes_quota": True},
+    }
+    newer = {name: value for minor, members in since.items() if call.at_least(minor) for name, value in members.items()}
     return {
+        **newer,
         "id": volume.id,
         "status": volume.status,
         "size": volume.size_gb,
@@ -212,7 +279,7 @@ def _view(cloud: DevCloud, volume: Volume) -> dict[str, Any]:
         "snapshot_id": volume.snapshot_id,
         "source_volid": volume.source_volume_id,
         "metadata": dict(volume.metadata),
-        "links": _brief(cloud, volume)["links"],
+        "links": _brief(call.cloud, volume)["links"],
         "user_id": volume.user_id,
         "bootable": "true" if volume.bootable else "false",
         "encrypted": False,
@@ -231,7 +298,6 @@ def _view(cloud: DevCloud, volume: Volume) -> dict[str, Any]:
             }
             for held in volume.attachments
         ],
-        "os-vol-tenant-attr:tenant_id": volume.project_id,
     }
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
-from js2spawner.devcloud.calls import Answer, Call, Handler, Route
+from js2spawner.devcloud.calls import NOTHING, Answer, Call, Handler, Route
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.errors import Refusal
+from js2spawner.devcloud.neutron.attributes import check_filters, check_sorting
 from js2spawner.devcloud.records import FloatingIp, Network, Port, SecurityGroup, Subnet
 
+_TAG_AT_MOST = 255
 _CONTROL = {"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"}
 _TAGGED: Mapping[str, tuple[type[Network | Subnet | Port | SecurityGroup | FloatingIp], str]] = {
     "networks": (Network, "Network"),
@@ -21,6 +24,11 @@ _TAGGED: Mapping[str, tuple[type[Network | Subnet | Port | SecurityGroup | Float
     "ports": (Port, "Port"),
     "security-groups": (SecurityGroup, "SecurityGroup"),
     "floatingips": (FloatingIp, "FloatingIP"),
+}
+
+
+_TITLES = {collection.replace("-", "_"): title for collection, (_, title) in _TAGGED.items()} | {
+    "security_group_rules": "SecurityGroupRule"
 }
 
 
@@ -54,20 +62,17 @@ def check_quota(call: Call, resource: str, kind: type[O]) -> None:
 
 def page(call: Call, name: str, views: Iterable[Mapping[str, Any]]) -> Answer:
     """The list of a collection, filtered and cut as the query asks."""
+    check_filters(set(call.query) - _CONTROL, name)
+    keys, directions = call.query.getall("sort_key", []), call.query.getall("sort_dir", [])
+    check_sorting(keys, directions, name)
     found = [view for view in views if _fits(view, call)]
-    for key in reversed(call.query.getall("sort_key", [])):
-        down = call.query.get("sort_dir", "asc") == "desc"
-        found.sort(key=lambda view: str(view.get(key)), reverse=down)
-    found, next_marker = _cut(found, call)
+    for key, direction in reversed(list(zip(keys, directions, strict=True))):
+        found.sort(key=itemgetter(key), reverse=direction == "desc")
+    found, links = _cut(found, call, name)
     fields = call.query.getall("fields", [])
     if fields:
         found = [{key: view[key] for key in fields if key in view} for view in found]
-    body: dict[str, Any] = {name: found}
-    if next_marker:
-        query = {**{key: value for key, value in call.query.items() if key != "marker"}, "marker": next_marker}
-        text = "&".join(f"{key}={value}" for key, value in query.items())
-        body[f"{name}_links"] = [{"rel": "next", "href": f"{call.cloud.settings.url}{call.path}?{text}"}]
-    return Answer(body)
+    return Answer({name: found} | ({f"{name}_links": links} if links else {}))
 
 
 def tag_routes() -> tuple[Route, ...]:
@@ -105,8 +110,12 @@ def _get_tags(kind: type[Tagged], title: str) -> Handler:
 def _put_tags(kind: type[Tagged], title: str) -> Handler:
     async def handle(call: Call) -> Answer:
         tags = call.body.get("tags") if isinstance(call.body, dict) else None
-        if not isinstance(tags, list) or not all(isinstance(tag, str) and len(tag) <= 255 for tag in tags):
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise Refusal(400, "Invalid tags body", kind="InvalidInput")
+        for tag in tags:
+            if len(tag) > _TAG_AT_MOST:
+                text = f"Invalid input for operation: '{tag}' exceeds maximum length of {_TAG_AT_MOST}."
+                raise Refusal(400, text, kind="InvalidInput")
         call.cloud.store.put(replace(_tagged(call, kind, title), tags=tuple(sorted(set(tags)))))
         return Answer({"tags": sorted(set(tags))})
 
@@ -116,7 +125,7 @@ def _put_tags(kind: type[Tagged], title: str) -> Handler:
 def _delete_tags(kind: type[Tagged], title: str) -> Handler:
     async def handle(call: Call) -> Answer:
         call.cloud.store.put(replace(_tagged(call, kind, title), tags=()))
-        return Answer(status=204)
+        return NOTHING
 
     return handle
 
@@ -125,7 +134,7 @@ def _put_tag(kind: type[Tagged], title: str) -> Handler:
     async def handle(call: Call) -> Answer:
         record = _tagged(call, kind, title)
         call.cloud.store.put(replace(record, tags=tuple(sorted({*record.tags, call.names["tag"]}))))
-        return Answer(status=201)
+        return Answer(b"null", 201)
 
     return handle
 
@@ -136,7 +145,7 @@ def _delete_tag(kind: type[Tagged], title: str) -> Handler:
         if tag not in record.tags:
             raise Refusal(404, f"Tag {tag} could not be found.", kind="TagNotFound")
         call.cloud.store.put(replace(record, tags=tuple(known for known in record.tags if known != tag)))
-        return Answer(status=204)
+        return NOTHING
 
     return handle
 
@@ -144,10 +153,11 @@ def _delete_tag(kind: type[Tagged], title: str) -> Handler:
 def _fits(view: Mapping[str, Any], call: Call) -> bool:
     for key in set(call.query) - _CONTROL:
         wanted = call.query.getall(key)
-        if key in ("tags", "tags-any"):
+        if key.removeprefix("not-") in ("tags", "tags-any"):
             asked = {tag for text in wanted for tag in text.split(",")}
             held = set(view.get("tags", ()))
-            if not (asked <= held if key == "tags" else asked & held):
+            fits = asked <= held if key.endswith("tags") else bool(asked & held)
+            if fits is key.startswith("not-"):
                 return False
         elif key == "fixed_ips":
             if not any(_fixed_ip_fits(view, text) for text in wanted):
@@ -168,19 +178,34 @@ def _fixed_ip_fits(view: Mapping[str, Any], text: str) -> bool:
     return any(fixed.get(key) == wanted for fixed in view.get("fixed_ips", ()))
 
 
-def _cut(views: list[Mapping[str, Any]], call: Call) -> tuple[list[Mapping[str, Any]], str | None]:
-    marker = call.query.get("marker")
-    if marker:
-        places = [place for place, view in enumerate(views) if view["id"] == marker]
-        if not places:
-            raise Refusal(400, f"Invalid input for operation: marker {marker} not found.", kind="InvalidInput")
-        views = views[places[0] + 1 :]
-    text = call.query.get("limit", "")
-    if not text:
-        return views, None
-    if not text.isdecimal():
-        raise Refusal(400, f"Bad limit value '{text}'.", kind="BadRequest")
-    size = int(text)
-    if not size or len(views) <= size:
-        return views, None
-    return views[:size], str(views[size - 1]["id"])
+def _cut(views: list[Mapping[str, Any]], call: Call, name: str) -> tuple[list[Mapping[str, Any]], list[dict[str, str]]]:
+    """A page of a list, and the links to the pages beside it."""
+    size = _page_size(call.query.get("limit", ""))
+    marker, ids = call.query.get("marker"), [view["id"] for view in views]
+    if marker and marker not in ids:
+        title = _TITLES[name]
+        raise Refusal(404, f"{title} {marker} could not be found.", kind=f"{title}NotFound")
+    rest = views[ids.index(marker) + 1 :] if marker else views
+    if not size:
+        return rest, []
+    found = rest[:size]
+    links = []
+    if len(rest) > size:
+        links.append(_link(call, "next", marker=found[-1]["id"]))
+    if found:
+        links.append(_link(call, "previous", marker=found[0]["id"], page_reverse="True"))
+    return found, links
+
+
+def _page_size(text: str) -> int:
+    """Zero is no limit."""
+    if text and not text.isdecimal():
+        reason = f"Limit must be an integer 0 or greater and not '{text}'"
+        raise Refusal(400, f"Bad limit request: {reason}.", kind="BadRequest")
+    return int(text or 0)
+
+
+def _link(call: Call, relation: str, **beside: str) -> dict[str, str]:
+    kept = [(key, value) for key, value in call.query.items() if key not in ("marker", "page_reverse")]
+    query = "&".join(f"{key}={value}" for key, value in (*kept, *beside.items()))
+    return {"rel": relation, "href": f"{call.cloud.settings.url}{call.path}?{query}"}

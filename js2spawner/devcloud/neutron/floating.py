@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from js2spawner.devcloud.addresses import free_address
-from js2spawner.devcloud.calls import Answer, Call, Route
+from js2spawner.devcloud.calls import NOTHING, Answer, Call, Route
 from js2spawner.devcloud.clock import iso
 from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.errors import Refusal
+from js2spawner.devcloud.neutron.attributes import asked
 from js2spawner.devcloud.neutron.collection import check_quota, page, visible
 from js2spawner.devcloud.neutron.networks import FLOATING_RANGE
 from js2spawner.devcloud.records import FloatingIp, Network, Port
@@ -22,12 +23,15 @@ async def list_floating(call: Call) -> Answer:
 
 
 async def create_floating(call: Call) -> Answer:
-    asked = call.member("floatingip")
-    network = call.cloud.store.get(Network, str(asked.get("floating_network_id")))
-    if network is None or not network.external:
-        raise Refusal(404, f"Network {asked.get('floating_network_id')} could not be found.", kind="NetworkNotFound")
+    body = asked(call, "floatingip", "floatingips")
+    network = call.cloud.store.get(Network, str(body.get("floating_network_id")))
+    if network is None:
+        raise Refusal(404, f"Network {body.get('floating_network_id')} could not be found.", kind="NetworkNotFound")
+    if not network.external:
+        text = f"Bad floatingip request: Network {network.id} is not a valid external network."
+        raise Refusal(400, text, kind="BadRequest")
     check_quota(call, "floatingip", FloatingIp)
-    port = _free_port(call, asked.get("port_id"), network.id)
+    port = _free_port(call, body.get("port_id"), network.id)
     address = free_address(
         FLOATING_RANGE, {known.address for known in call.cloud.store.all(FloatingIp)}, call.cloud.random
     )
@@ -39,7 +43,7 @@ async def create_floating(call: Call) -> Answer:
     floating = FloatingIp(
         new_id(), call.project_id, network.id, address, now, now,
         port_id=port.id if port else None,
-        description=str(asked.get("description") or ""),
+        description=str(body.get("description") or ""),
     )  # fmt: skip
     call.cloud.store.put(floating)
     await _tell_nova(call, port)
@@ -51,13 +55,13 @@ async def show_floating(call: Call) -> Answer:
 
 
 async def update_floating(call: Call) -> Answer:
-    floating, asked = _floating_of(call), call.member("floatingip")
+    floating, body = _floating_of(call), asked(call, "floatingip", "floatingips")
     before = call.cloud.store.get(Port, floating.port_id) if floating.port_id else None
-    port = _free_port(call, asked["port_id"], floating.network_id) if "port_id" in asked else before
+    port = _free_port(call, body["port_id"], floating.network_id) if "port_id" in body else before
     changed = replace(
         floating,
         port_id=port.id if port else None,
-        description=str(asked.get("description", floating.description)),
+        description=str(body.get("description", floating.description)),
         updated=call.cloud.clock.now(),
     )
     call.cloud.store.put(changed)
@@ -70,7 +74,7 @@ async def delete_floating(call: Call) -> Answer:
     floating = _floating_of(call)
     call.cloud.store.remove(floating)
     await _tell_nova(call, call.cloud.store.get(Port, floating.port_id) if floating.port_id else None)
-    return Answer(status=204)
+    return NOTHING
 
 
 def floating_view(cloud: DevCloud, floating: FloatingIp) -> dict[str, Any]:

@@ -6,15 +6,44 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
-from js2spawner.devcloud.calls import Answer, Call, Route
+from js2spawner.devcloud.calls import NOTHING, Answer, Call, Route
 from js2spawner.devcloud.clock import iso
 from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.hypervisor import Ingress
+from js2spawner.devcloud.neutron.attributes import asked, invalid
 from js2spawner.devcloud.neutron.collection import check_quota, page, visible
 from js2spawner.devcloud.records import GroupRule, Port, SecurityGroup
 
 DEFAULT = "default"
+FAMILIES = ("IPv4", "IPv6")
+_PROTOCOL_NAMES = (
+    "ah",
+    "dccp",
+    "egp",
+    "esp",
+    "gre",
+    "hopopt",
+    "icmp",
+    "igmp",
+    "ip",
+    "ipip",
+    "ipv6-encap",
+    "ipv6-frag",
+    "ipv6-icmp",
+    "icmpv6",
+    "ipv6-nonxt",
+    "ipv6-opts",
+    "ipv6-route",
+    "ospf",
+    "pgm",
+    "rsvp",
+    "sctp",
+    "tcp",
+    "udp",
+    "udplite",
+    "vrrp",
+)
 _PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp"}
 
 
@@ -27,9 +56,10 @@ def default_group(cloud: DevCloud, project_id: str) -> SecurityGroup:
     group_id = new_id()
     rules = tuple(
         GroupRule(
-            new_id(), direction, "IPv4", None, None, None, None, group_id if direction == "ingress" else None, now
+            new_id(), direction, family, None, None, None, None, group_id if direction == "ingress" else None, now
         )
         for direction in ("egress", "ingress")
+        for family in FAMILIES
     )
     return cloud.store.put(SecurityGroup(group_id, project_id, DEFAULT, "Default security group", now, now, rules))
 
@@ -52,7 +82,7 @@ def ingress(cloud: DevCloud, group_ids: tuple[str, ...]) -> tuple[Ingress, ...]:
                 sources = [f"{port.address}/32" for port in members]
             else:
                 sources = [rule.remote_ip_prefix or "0.0.0.0/0"]
-            found += [Ingress(rule.protocol, rule.port_min, rule.port_max, source) for source in sources]
+            found += [Ingress(_by_name(rule.protocol), rule.port_min, rule.port_max, source) for source in sources]
     return tuple(dict.fromkeys(found))
 
 
@@ -62,14 +92,14 @@ async def list_groups(call: Call) -> Answer:
 
 
 async def create_group(call: Call) -> Answer:
-    asked = call.member("security_group")
+    body = asked(call, "security_group", "security_groups")
     check_quota(call, "security_group", SecurityGroup)
     now = call.cloud.clock.now()
-    name = str(asked.get("name", ""))[:255]
+    name = str(body.get("name") or "")
     if name == DEFAULT:
         raise Refusal(409, "Default security group already exists.", kind="SecurityGroupDefaultAlreadyExists")
-    rules = tuple(GroupRule(new_id(), "egress", kind, None, None, None, None, None, now) for kind in ("IPv4", "IPv6"))
-    group = SecurityGroup(new_id(), call.project_id, name, str(asked.get("description", "")), now, now, rules)
+    rules = tuple(GroupRule(new_id(), "egress", kind, None, None, None, None, None, now) for kind in FAMILIES)
+    group = SecurityGroup(new_id(), call.project_id, name, str(body.get("description") or ""), now, now, rules)
     return Answer({"security_group": group_view(call.cloud.store.put(group))}, 201)
 
 
@@ -78,25 +108,27 @@ async def show_group(call: Call) -> Answer:
 
 
 async def update_group(call: Call) -> Answer:
-    group, asked = _group_of(call), call.member("security_group")
-    now = call.cloud.clock.now()
-    changed = replace(
+    group, body = _group_of(call), asked(call, "security_group", "security_groups")
+    if group.name == DEFAULT and body.get("name", DEFAULT) != DEFAULT:
+        raise Refusal(409, "Updating default security group not allowed.", kind="SecurityGroupCannotUpdateDefault")
+    changed = _changed(
+        call,
         group,
-        name=str(asked.get("name", group.name)),
-        description=str(asked.get("description", group.description)),
-        updated=now,
+        name=str(body.get("name", group.name)),
+        description=str(body.get("description", group.description)),
     )
     return Answer({"security_group": group_view(call.cloud.store.put(changed))})
 
 
 async def delete_group(call: Call) -> Answer:
     group = _group_of(call)
+    if group.name == DEFAULT and not call.caller.admin:
+        text = "Insufficient rights for removing default security group."
+        raise Refusal(409, text, kind="SecurityGroupCannotRemoveDefault")
     if any(group.id in port.group_ids for port in call.cloud.store.all(Port)):
         raise Refusal(409, f"Security Group {group.id} in use.", kind="SecurityGroupInUse")
-    if group.name == DEFAULT and not call.caller.admin:
-        raise Refusal(409, "Removing default security group not allowed.", kind="SecurityGroupCannotRemoveDefault")
     call.cloud.store.remove(group)
-    return Answer(status=204)
+    return NOTHING
 
 
 async def list_rules(call: Call) -> Answer:
@@ -111,12 +143,14 @@ async def show_rule(call: Call) -> Answer:
 
 
 async def create_rule(call: Call) -> Answer:
-    asked = call.member("security_group_rule")
-    group = call.cloud.store.get(SecurityGroup, str(asked.get("security_group_id")))
-    if group is None or not (call.caller.admin or group.project_id == call.project_id):
-        missing = asked.get("security_group_id")
-        raise Refusal(404, f"Security group {missing} does not exist", kind="SecurityGroupNotFound")
-    rule = _checked_rule(call, asked)
+    body = asked(call, "security_group_rule", "security_group_rules")
+    rule = _checked_rule(call, body)
+    group = _known_group(call, body.get("security_group_id"))
+    if group.project_id != call.project_id and not call.caller.admin:
+        text = "rule:create_security_group_rule is disallowed by policy"
+        raise Refusal(403, text, kind="PolicyNotAuthorized")
+    if rule.remote_group_id:
+        _known_group(call, rule.remote_group_id)
     same = [known for known in group.rules if _meaning(known) == _meaning(rule)]
     if same:
         raise Refusal(
@@ -127,7 +161,7 @@ async def create_rule(call: Call) -> Answer:
     )
     if call.cloud.over(group.project_id, "network.security_group_rule", held + 1):
         raise Refusal(409, "Quota exceeded for resources: ['security_group_rule'].", kind="OverQuota")
-    changed = replace(group, rules=(*group.rules, rule), updated=call.cloud.clock.now())
+    changed = _changed(call, group, rules=(*group.rules, rule))
     call.cloud.store.put(changed)
     await call.cloud.life.groups_changed(group.id)
     return Answer({"security_group_rule": _rule_view(changed, rule)}, 201)
@@ -136,9 +170,9 @@ async def create_rule(call: Call) -> Answer:
 async def delete_rule(call: Call) -> Answer:
     group, rule = _rule_of(call)
     left = tuple(known for known in group.rules if known.id != rule.id)
-    call.cloud.store.put(replace(group, rules=left, updated=call.cloud.clock.now()))
+    call.cloud.store.put(_changed(call, group, rules=left))
     await call.cloud.life.groups_changed(group.id)
-    return Answer(status=204)
+    return NOTHING
 
 
 def group_view(group: SecurityGroup) -> dict[str, Any]:
@@ -150,11 +184,11 @@ def group_view(group: SecurityGroup) -> dict[str, Any]:
         "project_id": group.project_id,
         "description": group.description,
         "shared": False,
-        "security_group_rules": [_rule_view(group, rule) for rule in group.rules],
+        "security_group_rules": [_rule_view(group, rule) | {"tags": []} for rule in group.rules],
         "tags": list(group.tags),
         "created_at": iso(group.created),
         "updated_at": iso(group.updated),
-        "revision_number": len(group.rules),
+        "revision_number": group.revision,
     }
 
 
@@ -171,63 +205,108 @@ def _rule_view(group: SecurityGroup, rule: GroupRule) -> dict[str, Any]:
         "port_range_max": rule.port_max,
         "remote_ip_prefix": rule.remote_ip_prefix,
         "remote_address_group_id": None,
-        "normalized_cidr": rule.remote_ip_prefix,
+        "normalized_cidr": _normalized(rule.remote_ip_prefix),
         "remote_group_id": rule.remote_group_id,
         "belongs_to_default_sg": group.name == DEFAULT,
         "description": rule.description,
-        "tags": [],
         "created_at": iso(rule.created),
         "updated_at": iso(rule.created),
         "revision_number": 0,
     }
 
 
-def _checked_rule(call: Call, asked: dict[str, Any]) -> GroupRule:
-    direction, ethertype = asked.get("direction"), asked.get("ethertype", "IPv4")
+def _changed(call: Call, group: SecurityGroup, **changes: Any) -> SecurityGroup:
+    return replace(group, **changes, updated=call.cloud.clock.now(), revision=group.revision + 1)
+
+
+def _checked_rule(call: Call, body: dict[str, Any]) -> GroupRule:
+    direction, family = body.get("direction"), str(body.get("ethertype", "IPv4"))
     if direction not in ("ingress", "egress"):
-        raise Refusal(400, f"Invalid input for direction. Reason: '{direction}' is not in ['ingress', 'egress'].")
-    protocol = None if asked.get("protocol") in (None, "any") else str(asked["protocol"]).lower()
-    low, high = asked.get("port_range_min"), asked.get("port_range_max")
-    for port in (low, high):
-        if port is not None and not (isinstance(port, int) and 0 <= port <= 65_535):
-            raise Refusal(400, f"Invalid value for port {port}", kind="SecurityGroupInvalidPortValue")
-    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
-        raise Refusal(
-            400, "For TCP/UDP protocols, port_range_min must be <= port_range_max", kind="SecurityGroupInvalidPortRange"
-        )
-    prefix, remote = asked.get("remote_ip_prefix"), asked.get("remote_group_id")
+        raise invalid("direction", f"{direction} is not in valid_values")
+    if family not in FAMILIES:
+        text = f"Security group rule for ethertype '{family}' not supported. Allowed values are {list(FAMILIES)}."
+        raise Refusal(400, text, kind="SecurityGroupRuleInvalidEtherType")
+    protocol = _protocol(body.get("protocol"))
+    low, high = body.get("port_range_min"), body.get("port_range_max")
+    _check_ports(protocol, low, high)
+    prefix, remote = body.get("remote_ip_prefix"), body.get("remote_group_id")
     if prefix and remote:
-        raise Refusal(
-            400,
-            "Only remote_ip_prefix or remote_group_id may be provided.",
-            kind="SecurityGroupRemoteGroupAndRemoteIpPrefix",
-        )
+        text = "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
+        raise Refusal(400, text, kind="SecurityGroupMultipleRemoteEntites")
+    if prefix:
+        _check_prefix(str(prefix), family)
     return GroupRule(
         id=new_id(),
         direction=direction,
-        ethertype=str(ethertype),
-        protocol=_PROTOCOLS.get(protocol or "", protocol),
+        ethertype=family,
+        protocol=protocol,
         port_min=low,
         port_max=high,
-        remote_ip_prefix=_prefix(prefix) if prefix else None,
+        remote_ip_prefix=str(prefix) if prefix else None,
         remote_group_id=str(remote) if remote else None,
         created=call.cloud.clock.now(),
-        description=str(asked.get("description") or ""),
+        description=str(body.get("description") or ""),
     )
 
 
-def _prefix(text: object) -> str:
+def _protocol(value: object) -> str | None:
+    """As Neutron keeps it: in the words it was given, `any` for none."""
+    if value in (None, "any"):
+        return None
+    protocol = str(value).lower()
+    if not (protocol in _PROTOCOL_NAMES or (protocol.isdecimal() and int(protocol) <= 255)):
+        names = ", ".join(f"'{name}'" for name in ("any", *_PROTOCOL_NAMES))
+        text = (
+            f"Security group rule protocol {protocol} not supported. Only protocol values (None, {names}) and integer "
+            "representations [0 to 255] are supported."
+        )
+        raise Refusal(400, text, kind="SecurityGroupRuleInvalidProtocol")
+    return protocol
+
+
+def _check_ports(protocol: str | None, low: Any, high: Any) -> None:
+    for port in (low, high):
+        if port is not None and not (isinstance(port, int) and 0 <= port <= 65_535):
+            raise Refusal(400, f"Invalid value for port {port}", kind="SecurityGroupInvalidPortValue")
+    if protocol is None and (low, high) != (None, None):
+        text = "Must also specify protocol if port range is given."
+        raise Refusal(400, text, kind="SecurityGroupProtocolRequiredWithPorts")
+    if (low is None) != (high is None) or (low is not None and low > high):
+        text = "For TCP/UDP protocols, port_range_min must be <= port_range_max"
+        raise Refusal(400, text, kind="SecurityGroupInvalidPortRange")
+
+
+def _check_prefix(prefix: str, family: str) -> None:
     try:
-        return str(ip_network(str(text), strict=False))
+        version = ip_network(prefix, strict=False).version
     except ValueError as problem:
-        raise Refusal(400, f"Invalid CIDR {text} given as IP prefix.", kind="InvalidCIDR") from problem
+        raise Refusal(400, f"Invalid CIDR {prefix} given as IP prefix.", kind="InvalidCIDR") from problem
+    if family != f"IPv{version}":
+        text = f"Conflicting value ethertype {family} for CIDR {prefix}"
+        raise Refusal(400, text, kind="SecurityGroupRuleParameterConflict")
+
+
+def _normalized(prefix: str | None) -> str | None:
+    return str(ip_network(prefix, strict=False)) if prefix else None
+
+
+def _by_name(protocol: str | None) -> str | None:
+    return _PROTOCOLS.get(protocol or "", protocol)
 
 
 def _meaning(rule: GroupRule) -> tuple[object, ...]:
     return (
-        rule.direction, rule.ethertype, rule.protocol, rule.port_min, rule.port_max,
-        rule.remote_ip_prefix, rule.remote_group_id,
+        rule.direction, rule.ethertype, _by_name(rule.protocol), rule.port_min, rule.port_max,
+        _normalized(rule.remote_ip_prefix), rule.remote_group_id,
     )  # fmt: skip
+
+
+def _known_group(call: Call, key: object) -> SecurityGroup:
+    """A group of any project: to name one is no secret, to use it is another matter."""
+    group = call.cloud.store.get(SecurityGroup, str(key))
+    if group is None:
+        raise Refusal(404, f"Security group {key} does not exist", kind="SecurityGroupNotFound")
+    return group
 
 
 def _group_of(call: Call) -> SecurityGroup:
@@ -239,10 +318,12 @@ def _group_of(call: Call) -> SecurityGroup:
 
 
 def _rule_of(call: Call) -> tuple[SecurityGroup, GroupRule]:
-    for group in visible(call, SecurityGroup):
+    for group in call.cloud.store.all(SecurityGroup):
         for rule in group.rules:
             if rule.id == call.names["id"]:
-                return group, rule
+                if call.caller.admin or group.project_id == call.project_id:
+                    return group, rule
+                raise Refusal(404, "The resource could not be found.")
     raise Refusal(404, f"Security group rule {call.names['id']} does not exist", kind="SecurityGroupRuleNotFound")
 
 

@@ -7,13 +7,16 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from js2spawner.devcloud.addresses import gateway
-from js2spawner.devcloud.calls import Answer, Call, Route
+from js2spawner.devcloud.calls import NOTHING, Answer, Call, Route
 from js2spawner.devcloud.clock import iso
 from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.errors import Refusal
+from js2spawner.devcloud.neutron.attributes import asked
 from js2spawner.devcloud.neutron.collection import check_quota, page, visible
 from js2spawner.devcloud.records import Network, Port, Subnet
 
+_INPUT = "InvalidInput"
+_IP_VERSIONS = (4, "4")
 AUTO_NAME = "auto_allocated_network"
 EXTERNAL_NAME = "public"
 FLOATING_RANGE = IPv4Network("198.51.100.0/24")  # TEST-NET-2 (RFC 5737): never a real machine's
@@ -58,20 +61,22 @@ async def list_networks(call: Call) -> Answer:
 
 
 async def create_network(call: Call) -> Answer:
-    asked = call.member("network")
+    body = asked(call, "network", "networks")
     check_quota(call, "network", Network)
-    if asked.get("router:external") and not call.caller.admin:
-        raise Refusal(403, "rule:create_network:router:external is disallowed by policy", kind="PolicyNotAuthorized")
+    if body.get("router:external") and not call.caller.admin:
+        text = "(rule:create_network and rule:create_network:router:external) is disallowed by policy"
+        raise Refusal(403, text, kind="PolicyNotAuthorized")
     network = Network(
         new_id(),
         call.project_id,
-        str(asked.get("name") or "")[:255],
+        str(body.get("name") or ""),
         external=False,
         created=call.cloud.clock.now(),
-        description=str(asked.get("description") or ""),
-        shared=bool(asked.get("shared")) and call.caller.admin,
+        description=str(body.get("description") or ""),
+        shared=bool(body.get("shared")) and call.caller.admin,
     )
-    return Answer({"network": network_view(call.cloud, call.cloud.store.put(network))}, 201)
+    view = network_view(call.cloud, call.cloud.store.put(network))
+    return Answer({"network": {**view, "is_default": False}}, 201)
 
 
 async def show_network(call: Call) -> Answer:
@@ -79,17 +84,17 @@ async def show_network(call: Call) -> Answer:
 
 
 async def update_network(call: Call) -> Answer:
-    network, asked = _own(call, _network_of(call)), call.member("network")
+    network, body = _own(call, _network_of(call), "update_network"), asked(call, "network", "networks")
     changed = replace(
         network,
-        name=str(asked.get("name", network.name)),
-        description=str(asked.get("description", network.description)),
+        name=str(body.get("name", network.name)),
+        description=str(body.get("description", network.description)),
     )
     return Answer({"network": network_view(call.cloud, call.cloud.store.put(changed))})
 
 
 async def delete_network(call: Call) -> Answer:
-    network = _own(call, _network_of(call))
+    network = _own(call, _network_of(call), "delete_network")
     ports = [port.id for port in call.cloud.store.all(Port) if port.network_id == network.id]
     if ports:
         raise Refusal(
@@ -102,7 +107,7 @@ async def delete_network(call: Call) -> Answer:
         if subnet.network_id == network.id:
             call.cloud.store.remove(subnet)
     call.cloud.store.remove(network)
-    return Answer(status=204)
+    return NOTHING
 
 
 async def list_subnets(call: Call) -> Answer:
@@ -110,29 +115,33 @@ async def list_subnets(call: Call) -> Answer:
     common = {network.id for network in call.cloud.store.all(Network) if network.external or network.shared}
     own = {subnet.id for subnet in visible(call, Subnet)}
     found = [subnet for subnet in call.cloud.store.all(Subnet) if subnet.id in own or subnet.network_id in common]
-    return page(call, "subnets", [subnet_view(subnet) for subnet in found])
+    return page(call, "subnets", [subnet_view(call.cloud, subnet) for subnet in found])
 
 
 async def create_subnet(call: Call) -> Answer:
-    asked = call.member("subnet")
-    check_quota(call, "subnet", Subnet)
-    network = call.cloud.store.get(Network, str(asked.get("network_id")))
+    body = asked(call, "subnet", "subnets")
+    if body.get("ip_version") not in _IP_VERSIONS:
+        raise Refusal(400, f"Invalid input for operation: '{body.get('ip_version')}' is not an integer.", kind=_INPUT)
+    network = call.cloud.store.get(Network, str(body.get("network_id")))
     if network is None or not (call.caller.admin or network.project_id == call.project_id):
-        raise Refusal(404, f"Network {asked.get('network_id')} could not be found.", kind="NetworkNotFound")
+        raise Refusal(404, f"Network {body.get('network_id')} could not be found.", kind="NetworkNotFound")
+    cidr = _cidr(call.cloud, network, body.get("cidr"))
+    check_quota(call, "subnet", Subnet)
     subnet = Subnet(
         new_id(),
         network.id,
         call.project_id,
-        str(asked.get("name") or "")[:255],
-        _cidr(call.cloud, asked.get("cidr")),
+        str(body.get("name") or ""),
+        cidr,
         call.cloud.clock.now(),
-        description=str(asked.get("description") or ""),
+        description=str(body.get("description") or ""),
+        dhcp=body.get("enable_dhcp") is not False,
     )
-    return Answer({"subnet": subnet_view(call.cloud.store.put(subnet))}, 201)
+    return Answer({"subnet": subnet_view(call.cloud, call.cloud.store.put(subnet))}, 201)
 
 
 async def show_subnet(call: Call) -> Answer:
-    return Answer({"subnet": subnet_view(_subnet_of(call))})
+    return Answer({"subnet": subnet_view(call.cloud, _subnet_of(call))})
 
 
 async def delete_subnet(call: Call) -> Answer:
@@ -142,15 +151,15 @@ async def delete_subnet(call: Call) -> Answer:
         text = f"Unable to complete operation on subnet {subnet.id}: {reason}"
         raise Refusal(409, text, kind="SubnetInUse")
     call.cloud.store.remove(subnet)
-    return Answer(status=204)
+    return NOTHING
 
 
 async def auto_topology(call: Call) -> Answer:
     key = call.names["project_id"]
     if key not in ("null", "None", call.project_id) and not call.caller.admin:
-        raise Refusal(404, f"Project {key} could not be found.", kind="HTTPNotFound")
+        raise Refusal(403, "Not authorized.", kind="NotAuthorized")
     if "dry-run" in call.query.getall("fields", []):
-        return Answer({"auto_allocated_topology": {"id": "dry-run=pass", "tenant_id": call.project_id}})
+        return Answer({"auto_allocated_topology": {"id": "dry-run=pass", "project_id": call.project_id}})
     network = auto_network(call.cloud, call.project_id)
     view = {"id": network.id, "tenant_id": call.project_id, "project_id": call.project_id}
     return Answer({"auto_allocated_topology": view})
@@ -168,6 +177,9 @@ def network_view(cloud: DevCloud, network: Network) -> dict[str, Any]:
         "subnets": [subnet.id for subnet in cloud.store.all(Subnet) if subnet.network_id == network.id],
         "shared": network.shared,
         "router:external": network.external,
+        **({"is_default": True} if network.external else {}),
+        "vlan_transparent": False,
+        "qinq": False,
         "availability_zone_hints": [],
         "availability_zones": [],
         "ipv4_address_scope": None,
@@ -181,8 +193,8 @@ def network_view(cloud: DevCloud, network: Network) -> dict[str, Any]:
     }
 
 
-def subnet_view(subnet: Subnet) -> dict[str, Any]:
-    network = IPv4Network(subnet.cidr)
+def subnet_view(cloud: DevCloud, subnet: Subnet) -> dict[str, Any]:
+    network, parent = IPv4Network(subnet.cidr), cloud.store.get(Network, subnet.network_id)
     return {
         "id": subnet.id,
         "name": subnet.name,
@@ -192,13 +204,14 @@ def subnet_view(subnet: Subnet) -> dict[str, Any]:
         "ip_version": 4,
         "cidr": subnet.cidr,
         "gateway_ip": str(gateway(network)),
-        "enable_dhcp": True,
+        "enable_dhcp": subnet.dhcp,
         "allocation_pools": [{"start": str(network[2]), "end": str(network[-2])}],
         "dns_nameservers": [],
         "host_routes": [],
         "ipv6_ra_mode": None,
         "ipv6_address_mode": None,
         "subnetpool_id": None,
+        "router:external": parent is not None and parent.external,
         "service_types": [],
         "description": subnet.description,
         "tags": list(subnet.tags),
@@ -208,17 +221,20 @@ def subnet_view(subnet: Subnet) -> dict[str, Any]:
     }
 
 
-def _cidr(cloud: DevCloud, text: object) -> str:
-    """Instances are processes on loopback, so a subnet elsewhere could not be kept as a promise."""
-    inside = cloud.settings.addresses
+def _cidr(cloud: DevCloud, network: Network, text: object) -> str:
+    """A subnet's range. It may be any, but instances boot on loopback addresses only (see `ports.made_for`)."""
+    if text is None:
+        why = "a subnetpool must be specified in the absence of a cidr"
+        raise Refusal(400, f"Bad subnets request: {why}.", kind="BadRequest")
     try:
-        asked = IPv4Network(str(text))
+        wanted = IPv4Network(str(text), strict=False)
     except ValueError as problem:
-        raise Refusal(400, f"Invalid input for cidr. Reason: '{text}' is not a valid IP subnet.") from problem
-    if not asked.subnet_of(inside):
-        text = f"Invalid input for operation: this devcloud only has addresses within {inside}; choose a cidr there."
-        raise Refusal(400, text, kind="InvalidInput")
-    return str(asked)
+        raise Refusal(400, f"Invalid input for operation: {text} is not in a CIDR format.", kind=_INPUT) from problem
+    for subnet in cloud.store.all(Subnet):
+        if subnet.network_id == network.id and wanted.overlaps(IPv4Network(subnet.cidr)):
+            why = f"Requested subnet with cidr: {wanted} for network: {network.id} overlaps with another subnet"
+            raise Refusal(400, f"Invalid input for operation: {why}.", kind=_INPUT)
+    return str(wanted)
 
 
 def _network_of(call: Call) -> Network:
@@ -232,9 +248,9 @@ def _network_of(call: Call) -> Network:
     return network
 
 
-def _own(call: Call, network: Network) -> Network:
+def _own(call: Call, network: Network, rule: str) -> Network:
     if network.project_id != call.project_id and not call.caller.admin:
-        raise Refusal(403, "rule:update_network is disallowed by policy", kind="PolicyNotAuthorized")
+        raise Refusal(403, f"rule:{rule} is disallowed by policy", kind="PolicyNotAuthorized")
     return network
 
 

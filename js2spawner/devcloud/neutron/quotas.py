@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
+from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.neutron.collection import count
 from js2spawner.devcloud.records import FloatingIp, Network, Port, SecurityGroup, Subnet
@@ -66,9 +67,7 @@ async def show_quota(call: Call) -> Answer:
 
 async def show_quota_details(call: Call) -> Answer:
     project_id = _project(call)
-    rules = sum(len(group.rules) for group in call.cloud.store.all(SecurityGroup) if group.project_id == project_id)
-    used = {name: count(call.cloud, kind, project_id) for name, kind in _COUNTED.items()}
-    used["security_group_rule"] = rules
+    used = _used(call.cloud, project_id)
     details = {
         name: {"limit": call.cloud.limit(project_id, f"network.{name}"), "used": used.get(name, 0), "reserved": 0}
         for name in _RESOURCES
@@ -84,8 +83,18 @@ async def update_quota(call: Call) -> Answer:
         raise Refusal(
             400, "Invalid input for operation: a quota is a whole number of at least -1.", kind="InvalidInput"
         )
+    used = _used(call.cloud, call.names["project_id"])
+    for name, value in asked.items():
+        if 0 <= value < used.get(name, 0):
+            text = f"Quota limit {value} for {name} must be greater than or equal to already used {used[name]}"
+            raise Refusal(400, text)
     call.cloud.set_limits(call.names["project_id"], {f"network.{name}": value for name, value in asked.items()})
     return await show_quota(call)
+
+
+def _used(cloud: DevCloud, project_id: str) -> dict[str, int]:
+    rules = sum(len(group.rules) for group in cloud.store.all(SecurityGroup) if group.project_id == project_id)
+    return {**{name: count(cloud, kind, project_id) for name, kind in _COUNTED.items()}, "security_group_rule": rules}
 
 
 def _project(call: Call) -> str:

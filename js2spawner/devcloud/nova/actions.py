@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -14,14 +15,18 @@ from js2spawner.devcloud.faults import bend
 from js2spawner.devcloud.neutron.groups import find_group
 from js2spawner.devcloud.neutron.ports import interfaces, ports_of
 from js2spawner.devcloud.nova.create import flavor_of, image_of
-from js2spawner.devcloud.nova.found import admin_only, in_state, server_of, unlocked
+from js2spawner.devcloud.nova.found import admin_only, in_state, mapped_server_of, server_of, unlocked
 from js2spawner.devcloud.nova.quota import check_room
+from js2spawner.devcloud.nova.schema import check_members, check_metadata, check_name, refuse
 from js2spawner.devcloud.nova.view import server_view
 from js2spawner.devcloud.records import Image, Operation, Server
 
 Action = Callable[[Call, Server, Any], Awaitable[Answer]]
 _ACCEPTED = Answer(status=202)
 _REBOOTS = {"SOFT": "rebooting", "HARD": "rebooting_hard"}
+_REBOOT_TYPES = ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]
+_BY_CELL = ("os-stop", "os-start")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 
 async def act(call: Call) -> Answer:
@@ -31,7 +36,32 @@ async def act(call: Call) -> Answer:
     action = _ACTIONS.get(name)
     if action is None:
         raise Refusal(400, f"There is no such action: {name}")
-    return await action(call, server_of(call), arguments)
+    _check_arguments(name, arguments)
+    found = mapped_server_of if name in _BY_CELL else server_of
+    return await action(call, found(call), arguments)
+
+
+def _check_arguments(name: str, arguments: Any) -> None:
+    """What Nova's schemas say before the server is looked for."""
+    match name:
+        case "reboot":
+            kind = check_members("reboot", arguments, known={"type"}, required=("type",))["type"]
+            if kind not in _REBOOT_TYPES:
+                raise refuse("type", kind, f"{kind!r} is not one of {_REBOOT_TYPES}")
+        case "os-getConsoleOutput":
+            length = check_members(name, arguments, known={"length"}).get("length")
+            if isinstance(length, str) and not _WHOLE_NUMBER.fullmatch(length):
+                raise refuse("length", length, f"{length!r} does not match '^-?[0-9]+$'")
+        case "createImage":
+            check_members(name, arguments, known={"name", "metadata"}, required=("name",))
+            check_name("name", arguments["name"])
+            check_metadata(arguments.get("metadata", {}))
+
+
+def _launched(server: Server, verb: str) -> None:
+    """Some actions need an instance that ran once."""
+    if server.launched is None:
+        raise Refusal(409, f"Instance {server.id} is in an invalid state for '{verb}'")
 
 
 def _begin(call: Call, server: Server, plan: str, action: str, **arguments: str) -> Answer:
@@ -61,13 +91,10 @@ async def start(call: Call, server: Server, _: Any) -> Answer:
 
 
 async def reboot(call: Call, server: Server, arguments: Any) -> Answer:
-    kind = str(arguments.get("type", "")).upper() if isinstance(arguments, dict) else ""
-    if kind not in _REBOOTS:
-        raise Refusal(
-            400, f"Invalid input for field/attribute type. Value: {kind}. {kind!r} is not one of ['HARD', 'SOFT']"
-        )
+    kind = str(arguments["type"]).upper()
     unlocked(call, server)
     in_state(server, "reboot", *(("active",) if kind == "SOFT" else ("active", "stopped", "error")))
+    _launched(server, "reboot")
     return _begin(call, replace(server, task_state=_REBOOTS[kind]), "reboot", "reboot", type=kind)
 
 
@@ -92,9 +119,13 @@ async def unshelve(call: Call, server: Server, _: Any) -> Answer:
 
 async def rebuild(call: Call, server: Server, arguments: Any) -> Answer:
     unlocked(call, server)
-    in_state(server, "rebuild", "active", "stopped", "error")
     asked = arguments if isinstance(arguments, dict) else {}
-    image = image_of(call, asked.get("imageRef"))
+    try:
+        image = image_of(call, asked.get("imageRef"))
+    except Refusal:
+        raise Refusal(400, "Cannot find image for rebuild") from None
+    in_state(server, "rebuild", "active", "stopped", "error")
+    _launched(server, "rebuild")
     changed = replace(
         server,
         task_state="rebuilding",
@@ -115,13 +146,13 @@ async def rebuild(call: Call, server: Server, arguments: Any) -> Answer:
 
 async def create_image(call: Call, server: Server, arguments: Any) -> Answer:
     in_state(server, "createImage", "active", "stopped", "shelved", "shelved_offloaded")
-    asked = arguments if isinstance(arguments, dict) else {}
-    if not asked.get("name"):
-        raise Refusal(400, "Invalid input for field/attribute createImage. 'name' is a required property")
-    image = _new_image(call, server, str(asked["name"])[:255], asked.get("metadata"))
-    _begin(call, replace(server, task_state="image_snapshot"), "create_image", "createImage", image_id=image.id)
-    location = {"Location": f"{call.cloud.settings.url}/image/v2/images/{image.id}"}
-    return Answer({"image_id": image.id}, 202) if call.at_least(45) else Answer(None, 202, location)
+    image = _new_image(call, server, arguments["name"], arguments.get("metadata"))
+    _begin(call, replace(server, task_state="image_snapshot_pending"), "create_image", "createImage", image_id=image.id)
+    if call.at_least(45):
+        return Answer({"image_id": image.id}, 202)
+    # Nova's own way to put this address together; clients take the last part for the id.
+    location = {"Location": f"{call.cloud.settings.url}/image//images/{image.id}"}
+    return Answer(None, 202, location, content_type="text/html; charset=UTF-8")
 
 
 async def resize(call: Call, server: Server, arguments: Any) -> Answer:
@@ -164,9 +195,9 @@ async def unlock(call: Call, server: Server, _: Any) -> Answer:
 
 async def console_output(call: Call, server: Server, arguments: Any) -> Answer:
     _ready(server)
-    length = arguments.get("length") if isinstance(arguments, dict) else None
-    if length is not None and not str(length).lstrip("-").isdecimal():
-        raise Refusal(400, f"Invalid input for field/attribute length. Value: {length}.")
+    length = arguments.get("length")
+    if length in (0, "0"):
+        return Answer({"output": ""})
     lines = None if length is None or int(length) < 0 else int(length)
     return Answer({"output": call.cloud.hypervisor.console(server.id, lines)})
 

@@ -12,7 +12,8 @@ from js2spawner.devcloud.neutron.groups import find_group
 from js2spawner.devcloud.neutron.networks import usable
 from js2spawner.devcloud.neutron.ports import bound, interfaces, made_for, ports_of, release
 from js2spawner.devcloud.nova.found import in_state, server_of, unlocked
-from js2spawner.devcloud.records import AttachedVolume, Port, Server, Volume, WantedInterface
+from js2spawner.devcloud.nova.schema import is_uuid, refuse
+from js2spawner.devcloud.records import ActionEntry, AttachedVolume, Port, Server, Volume, WantedInterface
 
 _ATTACHABLE = ("active", "stopped", "shelved", "shelved_offloaded", "resized")
 
@@ -30,6 +31,8 @@ async def show_volume(call: Call) -> Answer:
 async def attach_volume(call: Call) -> Answer:
     server, asked = unlocked(call, server_of(call)), call.member("volumeAttachment")
     key = str(asked.get("volumeId"))
+    if not is_uuid(key):
+        raise refuse("volumeId", key, f"{key!r} is not a 'uuid'")
     volume = volume_in(call.cloud, server.project_id, key)
     if volume is None:
         raise Refusal(404, f"Volume {key} could not be found.")
@@ -43,7 +46,9 @@ async def attach_volume(call: Call) -> Answer:
         )
     in_state(server, "attach_volume", *_ATTACHABLE)
     ends = bool(asked.get("delete_on_termination")) and call.at_least(79)
-    held = attach(call.cloud, server, volume, with_server=ends, tag=asked.get("tag"))
+    held = attach(
+        call.cloud, _with_action(call, server, "attach_volume"), volume, with_server=ends, tag=asked.get("tag")
+    )
     if call.at_least(101):
         return Answer(status=202)
     view = _volume_view(call, server, held)
@@ -65,7 +70,7 @@ async def detach_volume(call: Call) -> Answer:
             f"'in-use' and attach_status must be 'attached' to detach. Currently: status: '{status}'",
         )
     in_state(server, "detach_volume", *_ATTACHABLE)
-    detach(call.cloud, server, volume)
+    detach(call.cloud, _with_action(call, server, "detach_volume"), volume)
     return Answer(status=202)
 
 
@@ -111,6 +116,13 @@ def _asked_port(call: Call, server: Server, asked: dict[str, Any]) -> Port:
     return made_for(call.cloud, server, network, WantedInterface(network.id), group_ids)
 
 
+def _with_action(call: Call, server: Server, action: str) -> Server:
+    """The server with one more line in its action log, of something that is no plan of its own."""
+    now = call.cloud.clock.now()
+    entry = ActionEntry(action, call.request_id, call.caller.user.id, now, now)
+    return call.cloud.store.put(replace(server, actions=(*server.actions, entry)))
+
+
 async def _refresh(call: Call, server_id: str) -> None:
     server = server_of(call)
     call.cloud.store.put(replace(server, interfaces=interfaces(call.cloud, server_id)))
@@ -146,7 +158,7 @@ def _held(call: Call, server: Server) -> AttachedVolume:
     for held in server.volumes:
         if held.volume_id == key:
             return held
-    raise Refusal(404, f"volume_id not found: {key}")
+    raise Refusal(404, f"Instance {server.id} is not attached to volume {key}")
 
 
 def _port(call: Call, server: Server) -> Port:

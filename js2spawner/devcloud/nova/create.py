@@ -17,6 +17,7 @@ from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.neutron.groups import default_group, find_group
 from js2spawner.devcloud.neutron.networks import auto_network, usable
+from js2spawner.devcloud.nova.found import admin_only
 from js2spawner.devcloud.nova.quota import check_room
 from js2spawner.devcloud.nova.schema import check_create
 from js2spawner.devcloud.nova.view import links
@@ -41,6 +42,8 @@ _MOST_AT_ONCE = 100
 async def create(call: Call) -> Answer:
     asked = call.member("server")
     check_create(asked, call.version.minor)
+    if asked.get("host") or asked.get("hypervisor_hostname"):
+        admin_only(call, "compute:servers:create:requested_destination")
     flavor = flavor_of(call.cloud, asked["flavorRef"])
     image_id, volumes = _boot_source(call, asked)
     _check_size(call.cloud, flavor, image_id)
@@ -149,6 +152,8 @@ def _boot_source(call: Call, asked: dict[str, Any]) -> tuple[str, tuple[Attached
         name = f"/dev/sd{'abcdefghijklmnopqrstuvwxyz'[number if not asked.get('imageRef') else number + 1]}"
         ends = bool(device.get("delete_on_termination"))
         volumes.append(AttachedVolume(volume_id, name, new_id(), new_id(), ends, device.get("tag")))
+    if not image_id and not volumes and not asked.get("block_device_mapping_v2"):
+        raise Refusal(400, "Missing imageRef attribute")
     if not image_id and not volumes:
         raise Refusal(400, "Block Device Mapping is Invalid: You specified more local devices than the limit allows")
     return image_id, tuple(volumes)
@@ -212,7 +217,7 @@ def _wanted(call: Call, asked: dict[str, Any]) -> WantedInterface:
     if asked.get("port"):
         port = call.cloud.store.get(Port, str(asked["port"]))
         if port is None or port.project_id != call.project_id:
-            raise Refusal(400, f"Port {asked['port']} could not be found.")
+            raise Refusal(400, f"Port id {asked['port']} could not be found.")
         if port.device_id:
             raise Refusal(409, f"Port {port.id} is still in use.")
         return WantedInterface(port.network_id, port.id)

@@ -17,6 +17,14 @@ def server_of(call: Call) -> Server:
     return server
 
 
+def mapped_server_of(call: Call) -> Server:
+    """The same where Nova looks for the server's cell first, and says so when it never heard of the server."""
+    key = call.names["server_id"]
+    if call.cloud.store.get(Server, key) is None:
+        raise Refusal(404, f"Instance {key} has no mapping to a cell.")
+    return server_of(call)
+
+
 def unlocked(call: Call, server: Server) -> Server:
     """409 when somebody locked the server: the owner's own lock stops the owner too, and only an admin passes it."""
     if server.locked_by and not call.caller.admin:
@@ -34,5 +42,5 @@ def in_state(server: Server, verb: str, *vm_states: str, task_free: bool = True)
     if server.vm_state not in vm_states:
         raise Refusal(409, f"Cannot '{verb}' instance {server.id} while it is in vm_state {server.vm_state}")
     if task_free and server.task_state is not None:
-        task = server.task_state.removesuffix("_hard")
-        raise Refusal(409, f"Cannot '{verb}' instance {server.id} while it is in task_state {task}")
+        text = f"Cannot '{verb}' instance {server.id} while it is in task_state {server.task_state}"
+        raise Refusal(409, text)

@@ -11,10 +11,12 @@ from typing import Any
 from js2spawner.devcloud.calls import Answer, Call, Route
 from js2spawner.devcloud.clock import iso_micro
 from js2spawner.devcloud.errors import Refusal
-from js2spawner.devcloud.nova.schema import refuse
+from js2spawner.devcloud.nova.schema import check_name, refuse
 from js2spawner.devcloud.records import Keypair
 
-_NAME = re.compile(r"[A-Za-z0-9 _.@-]{1,255}")
+_NAME = re.compile(r"[A-Za-z0-9 _.@-]+")
+_NAME_SHAPE = r"^[_\\-\\@\\. a-zA-Z0-9]+$"
+_TYPES = ["ssh", "x509"]
 
 
 async def list_keypairs(call: Call) -> Answer:
@@ -27,8 +29,11 @@ async def create_keypair(call: Call) -> Answer:
     name, public_key = asked.get("name"), asked.get("public_key")
     if public_key is None:
         raise refuse("keypair", asked, "'public_key' is a required property")
+    check_name("name", name)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise refuse("name", name, f"{name!r} does not match '^[A-Za-z0-9 _.@-]+$'")
+        raise refuse("name", name, f"{name!r} does not match '{_NAME_SHAPE}'")
+    if (kind := asked.get("type", "ssh")) not in _TYPES:
+        raise refuse("type", kind, f"{kind!r} is not one of {_TYPES}")
     user_id = call.caller.user.id
     if call.cloud.store.get(Keypair, f"{user_id}/{name}"):
         raise Refusal(409, f"Key pair '{name}' already exists.")
@@ -36,7 +41,7 @@ async def create_keypair(call: Call) -> Answer:
     if call.cloud.over(call.project_id, "compute.key_pairs", own + 1):
         raise Refusal(403, "Quota exceeded, too many key pairs.")
     key = Keypair(
-        f"{user_id}/{name}", user_id, name, str(asked.get("type", "ssh")), str(public_key),
+        f"{user_id}/{name}", user_id, name, kind, str(public_key),
         _fingerprint(str(public_key)), call.cloud.clock.now(),
     )  # fmt: skip
     return Answer({"keypair": _view(call, call.cloud.store.put(key))}, 201 if call.at_least(2) else 200)

@@ -37,12 +37,19 @@ class Life:
 
     def begin(self, server: Server, operation: Operation, *, action: str, user_id: str) -> Server:
         """Start a plan for a server, in place of whatever was being done to it; returns the stored record."""
+        started = self._cloud.store.put(self._begun(server, operation, action, user_id))
+        self.spawn(self._run(server.id, operation.id))
+        return started
+
+    def end(self, server: Server, operation: Operation, *, user_id: str) -> None:
+        """Be done at once with a server that no machine has to be destroyed for; what is left is its record."""
+        self._bury(self._cloud.store.put(replace(self._begun(server, operation, "delete", user_id), operation=None)))
+
+    def _begun(self, server: Server, operation: Operation, action: str, user_id: str) -> Server:
         now = self._cloud.clock.now()
         entry = ActionEntry(action, operation.id, user_id, now, now)
         actions = (*server.actions, entry)[-_LOG_LENGTH:]
-        started = self._cloud.store.put(replace(server, operation=operation, actions=actions, updated=now))
-        self.spawn(self._run(server.id, operation.id))
-        return started
+        return replace(server, operation=operation, actions=actions, updated=now)
 
     def resume(self) -> None:
         """After a restart: go on where each server stood, and power on again what was running before and is off now."""

@@ -8,16 +8,19 @@ from js2spawner.devcloud.calls import Answer, Call, Route, Version
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.nova.create import ZONE
 from js2spawner.devcloud.nova.found import admin_only
+from js2spawner.devcloud.nova.schema import refuse
 from js2spawner.devcloud.nova.view import link_pair
 from js2spawner.devcloud.records import Flavor, Server
 from js2spawner.devcloud.scheduler import HOST
 
 LOWEST, HIGHEST = Version(2, 1), Version(2, 104)
 _UPDATED = "2013-07-23T11:33:21Z"
+_OLD = {"id": "v2.0", "status": "DEPRECATED", "version": "", "min_version": "", "updated": "2011-01-21T11:33:21Z"}
 
 
 async def versions(call: Call) -> Answer:
-    return Answer({"versions": [_version(call, "CURRENT")]})
+    old = _OLD | {"links": [{"rel": "self", "href": f"{call.cloud.settings.url}/compute/v2/"}]}
+    return Answer({"versions": [old, _version(call, "CURRENT")]})
 
 
 async def version(call: Call) -> Answer:
@@ -63,6 +66,12 @@ async def hypervisors(call: Call) -> Answer:
     return Answer({"hypervisors": [{"id": HOST, "hypervisor_hostname": HOST, "state": "up", "status": "enabled"}]})
 
 
+async def services(call: Call) -> Answer:
+    admin_only(call, "os_compute_api:os-services:list")
+    view = {"id": HOST, "binary": "nova-compute", "host": HOST, "zone": ZONE, "status": "enabled", "state": "up"}
+    return Answer({"services": [view | {"disabled_reason": None, "updated_at": None, "forced_down": False}]})
+
+
 async def server_groups(call: Call) -> Answer:  # noqa: ARG001
     return Answer({"server_groups": []})
 
@@ -72,8 +81,10 @@ async def extensions(call: Call) -> Answer:  # noqa: ARG001
 
 
 async def external_events(call: Call) -> Answer:
-    admin_only(call, "os_compute_api:os-server-external-events:create")
     events = call.body.get("events", []) if isinstance(call.body, dict) else []
+    if not events:
+        raise refuse("events", events, f"{events!r} should be non-empty")
+    admin_only(call, "os_compute_api:os-server-external-events:create")
     answers = []
     for event in events:
         known = call.cloud.store.get(Server, str(event.get("server_uuid"))) is not None
@@ -142,8 +153,8 @@ def _version(call: Call, status: str) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "", "versions", versions, open=True),
-    Route("GET", "/", "versions", versions, open=True),
+    Route("GET", "", "versions", versions, open=True, versioned=False),
+    Route("GET", "/", "versions", versions, open=True, versioned=False),
     Route("GET", "/v2.1", "version", version, open=True),
     Route("GET", "/v2.1/", "version", version, open=True),
     Route("GET", "/v2.1/flavors", "flavors.list", list_flavors),
@@ -153,6 +164,7 @@ ROUTES = (
     Route("GET", "/v2.1/flavors/{flavor_id}/os-extra_specs", "flavors.show", extra_specs),
     Route("GET", "/v2.1/os-availability-zone", "zones.list", zones),
     Route("GET", "/v2.1/os-hypervisors", "hypervisors.list", hypervisors),
+    Route("GET", "/v2.1/os-services", "services.list", services),
     Route("GET", "/v2.1/os-server-groups", "server_groups.list", server_groups),
     Route("GET", "/v2.1/extensions", "extensions.list", extensions),
     Route("POST", "/v2.1/os-server-external-events", "external_events.create", external_events),

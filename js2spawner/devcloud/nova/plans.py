@@ -14,7 +14,7 @@ from js2spawner.devcloud.cinder.attaching import detach_all
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.files import sweep
 from js2spawner.devcloud.neutron.groups import default_group, find_group
-from js2spawner.devcloud.neutron.ports import bind, interfaces, unbind
+from js2spawner.devcloud.neutron.ports import bind, interfaces, set_status, unbind
 from js2spawner.devcloud.nova import machine_of
 from js2spawner.devcloud.records import Image, Server, ServerFault
 from js2spawner.devcloud.scheduler import NoValidHost, place
@@ -107,6 +107,7 @@ def deleted(cloud: DevCloud, server: Server) -> Server:
     """The record of a server that is gone; what belonged to it is set free."""
     unbind(cloud, server.id)
     detach_all(cloud, server)
+    _drop_shelved_image(cloud, server)
     now = cloud.clock.now()
     return replace(
         server,
@@ -120,6 +121,11 @@ def deleted(cloud: DevCloud, server: Server) -> Server:
         tags=(),
         locked_by="",
     )
+
+
+def _unplugged(cloud: DevCloud, server: Server) -> Server:
+    unbind(cloud, server.id)
+    return replace(server, interfaces=(), updated=cloud.clock.now())
 
 
 def _same(cloud: DevCloud, server: Server) -> Server:  # noqa: ARG001
@@ -145,16 +151,23 @@ def _shelved(cloud: DevCloud, server: Server) -> Server:
 
 
 def _offloaded(cloud: DevCloud, server: Server) -> Server:
+    set_status(cloud, server.id, "DOWN")
     now = cloud.clock.now()
     return replace(server, vm_state="shelved_offloaded", task_state=None, host=None, power_state=SHUTDOWN, updated=now)
 
 
 def _unshelved(cloud: DevCloud, server: Server) -> Server:
+    _drop_shelved_image(cloud, server)
+    set_status(cloud, server.id, "ACTIVE")
+    return replace(_active(cloud, server), shelved_image_id="")
+
+
+def _drop_shelved_image(cloud: DevCloud, server: Server) -> None:
+    """The image that a shelved server is kept in goes with the shelving, and with the server."""
     image = cloud.store.get(Image, server.shelved_image_id)
     if image is not None:
         cloud.store.remove(image)
         cloud.life.spawn(sweep(cloud))
-    return replace(_active(cloud, server), shelved_image_id="")
 
 
 def _imaged(cloud: DevCloud, server: Server) -> Server:
@@ -202,6 +215,8 @@ PLANS: dict[str, Plan] = {
         ),
         in_error,
     ),
+    # Without a host nobody has to be asked: the record goes as soon as its ports are gone.
+    "delete_offloaded": Plan((Step("deleting", _unplugged), Step("deleted", deleted)), in_error),
     "stop": Plan((Step("powering", _powered("stopped", SHUTDOWN), act=machine_of.power_off),), as_before),
     "start": Plan((Step("powering", _powered("active", ACTIVE), act=machine_of.power_on),), as_before),
     "reboot": Plan(
@@ -230,6 +245,7 @@ PLANS: dict[str, Plan] = {
     ),
     "create_image": Plan(
         (
+            Step("snapshot", task("image_snapshot")),
             Step("snapshot", task("image_pending_upload")),
             Step("snapshot", task("image_uploading"), act=machine_of.snapshot),
             Step("snapshot", _imaged),

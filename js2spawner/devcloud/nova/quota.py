@@ -27,7 +27,7 @@ def check_room(cloud: DevCloud, project_id: str, flavor: Flavor, count: int) -> 
     """403 when the project may not have `count` more instances of a flavor, in Nova's words."""
     used = usage(cloud, project_id)
     wanted = {"instances": count, "cores": flavor.vcpus * count, "ram": flavor.ram_mb * count}
-    over = [name for name in wanted if cloud.over(project_id, f"compute.{name}", used[name] + wanted[name])]
+    over = [name for name in sorted(wanted) if cloud.over(project_id, f"compute.{name}", used[name] + wanted[name])]
     if over:
         requested = ", ".join(str(wanted[name]) for name in over)
         already = ", ".join(str(used[name]) for name in over)

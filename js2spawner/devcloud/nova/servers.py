@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
-from js2spawner.devcloud.cinder.attaching import detach_all
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.faults import bend
 from js2spawner.devcloud.nova.create import create
 from js2spawner.devcloud.nova.found import server_of, unlocked
 from js2spawner.devcloud.nova.pages import page
-from js2spawner.devcloud.nova.schema import refuse
-from js2spawner.devcloud.nova.view import addresses, brief_view, forget, server_json, server_view
-from js2spawner.devcloud.records import Operation, Server
+from js2spawner.devcloud.nova.plans import deleted
+from js2spawner.devcloud.nova.schema import check_name
+from js2spawner.devcloud.nova.view import addresses, brief_view, host_id, server_json, server_view
+from js2spawner.devcloud.records import ActionEntry, Operation, Server
+
+# What Nova's compute service calls the work behind an action.
+_EVENTS = {
+    "create": "compute__do_build_and_run_instance",
+    "delete": "compute_terminate_instance",
+    **{action: f"compute_{action}_instance" for action in ("stop", "start", "reboot", "shelve", "unshelve", "rebuild")},
+    "createImage": "compute_snapshot_instance",
+}
 
 
 async def list_brief(call: Call) -> Answer:
@@ -42,8 +51,7 @@ async def show(call: Call) -> Answer:
 async def update(call: Call) -> Answer:
     server, asked = server_of(call), call.member("server")
     name = asked.get("name", server.name)
-    if not isinstance(name, str) or not 0 < len(name) <= 255:
-        raise refuse("name", name, f"{name!r} is too {'long' if name else 'short'}")
+    check_name("name", name)
     description = asked.get("description", server.description) if call.at_least(19) else server.description
     changed = replace(server, name=name, description=description, updated=call.cloud.clock.now())
     call.cloud.store.put(changed)
@@ -58,12 +66,10 @@ async def delete(call: Call) -> Answer:
         server = replace(server, behaviour=bend(server.behaviour, call.behaviour))
     doomed = server.task_state == "deleting" or server.terminated is not None
     if server.host is None and server.vm_state in ("building", "error") and server.behaviour.stuck != "deleting":
-        detach_all(call.cloud, server)
-        call.cloud.store.remove(server)
-        forget(call.cloud, server.id)
+        operation = Operation(call.request_id, "delete")
+        call.cloud.life.end(deleted(call.cloud, server), operation, user_id=call.caller.user.id)
     elif not doomed:
-        building = server.vm_state == "building"
-        plan = "delete_spawning" if building else "delete"
+        plan = {"building": "delete_spawning", "shelved_offloaded": "delete_offloaded"}.get(server.vm_state, "delete")
         call.cloud.life.begin(
             replace(server, task_state="deleting"),
             Operation(call.request_id, plan),
@@ -74,33 +80,61 @@ async def delete(call: Call) -> Answer:
 
 
 async def show_addresses(call: Call) -> Answer:
-    return Answer({"addresses": addresses(server_of(call).interfaces)})
+    shown = addresses(server_of(call).interfaces)
+    brief = {name: [{key: each[key] for key in ("version", "addr")} for each in shown[name]] for name in shown}
+    return Answer({"addresses": brief})
 
 
 async def list_actions(call: Call) -> Answer:
-    server = server_of(call)
-    return Answer({"instanceActions": [_action_view(server, entry) for entry in reversed(server.actions)]})
+    server = _known_server(call)
+    return Answer({"instanceActions": [_action_view(call, server, entry) for entry in reversed(server.actions)]})
 
 
 async def show_action(call: Call) -> Answer:
-    server = server_of(call)
+    server, request_id = _known_server(call), call.names["request_id"]
     for entry in server.actions:
-        if entry.request_id == call.names["request_id"]:
-            return Answer({"instanceAction": _action_view(server, entry) | {"events": []}})
-    raise Refusal(404, f"Action for request_id {call.names['request_id']} on instance {server.id} not found")
+        if entry.request_id == request_id:
+            under_way = server.operation is not None and server.operation.id == request_id
+            events = {"events": [] if under_way else [_event_view(call, server, entry)]}
+            return Answer({"instanceAction": _action_view(call, server, entry) | (events if call.at_least(51) else {})})
+    raise Refusal(404, f"Action {request_id} not found")
 
 
-def _action_view(server: Server, entry: Any) -> dict[str, Any]:
-    return {
+def _known_server(call: Call) -> Server:
+    """What was done to a server is told after its end too."""
+    server = call.cloud.store.get(Server, call.names["server_id"])
+    if server is not None and server.project_id == call.project_id and call.at_least(21):
+        return server
+    return server_of(call)
+
+
+def _action_view(call: Call, server: Server, entry: ActionEntry) -> dict[str, Any]:
+    view = {
         "action": entry.action,
         "instance_uuid": server.id,
         "request_id": entry.request_id,
         "user_id": entry.user_id,
         "project_id": server.project_id,
-        "start_time": entry.start.strftime("%Y-%m-%dT%H:%M:%S.000000"),
+        "start_time": _micro(entry.start),
         "message": entry.message,
-        "updated_at": entry.updated.strftime("%Y-%m-%dT%H:%M:%S.000000"),
     }
+    return view | ({"updated_at": _micro(entry.updated)} if call.at_least(58) else {})
+
+
+def _event_view(call: Call, server: Server, entry: ActionEntry) -> dict[str, Any]:
+    view = {
+        "event": _EVENTS.get(entry.action, f"compute_{entry.action}"),
+        "start_time": _micro(entry.start),
+        "finish_time": _micro(entry.updated),
+        "result": "Error" if entry.message else "Success",
+    }
+    if call.at_least(62):
+        view["hostId"] = host_id(server)
+    return view | ({"details": None} if call.at_least(84) else {})
+
+
+def _micro(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000000")
 
 
 ROUTES = (

@@ -45,7 +45,7 @@ def server_view(cloud: DevCloud, server: Server, minor: int, *, admin: bool, alo
         "addresses": addresses(server.interfaces),
         "created": iso(server.created),
         "flavor": _flavor(cloud, server, minor),
-        "hostId": hashlib.sha224(f"{server.project_id}{server.host}".encode()).hexdigest() if server.host else "",
+        "hostId": host_id(server),
         "id": server.id,
         "image": _image(cloud, server),
         "links": links(cloud, server.id),
@@ -61,7 +61,7 @@ def server_view(cloud: DevCloud, server: Server, minor: int, *, admin: bool, alo
         "key_name": server.key_name,
         "OS-SRV-USG:launched_at": iso_micro(server.launched),
         "OS-SRV-USG:terminated_at": iso_micro(server.terminated),
-        "OS-EXT-STS:task_state": (server.task_state or "").removesuffix("_hard") or None,
+        "OS-EXT-STS:task_state": server.task_state,
         "OS-EXT-STS:vm_state": server.vm_state,
         "OS-EXT-STS:power_state": server.power_state,
         "os-extended-volumes:volumes_attached": _volumes(server, minor),
@@ -76,6 +76,11 @@ def server_view(cloud: DevCloud, server: Server, minor: int, *, admin: bool, alo
     if admin:
         _add_admin_members(view, server, minor)
     return view
+
+
+def host_id(server: Server) -> str:
+    """A name for the hypervisor that differs from project to project."""
+    return hashlib.sha224(f"{server.project_id}{server.host}".encode()).hexdigest() if server.host else ""
 
 
 def brief_view(cloud: DevCloud, server: Server) -> dict[str, Any]:
@@ -176,7 +181,7 @@ def _add_admin_members(view: dict[str, Any], server: Server, minor: int) -> None
         view["OS-EXT-SRV-ATTR:launch_index"] = 0
         view["OS-EXT-SRV-ATTR:ramdisk_id"] = ""
         view["OS-EXT-SRV-ATTR:reservation_id"] = server.reservation_id
-        view["OS-EXT-SRV-ATTR:root_device_name"] = "/dev/sda"
+        view["OS-EXT-SRV-ATTR:root_device_name"] = "/dev/sda" if server.host or server.launched else None
         view["OS-EXT-SRV-ATTR:user_data"] = server.user_data
     if minor >= 16:
         view["host_status"] = "UP" if server.host else ""

@@ -14,17 +14,19 @@ from typing import Any
 from aiohttp import web
 
 from js2spawner.cloud.keystone import Grant
+from tests.contract.recorded import example
 
-ANSWERS = Path(__file__).with_name("answers")
 SECRET = "app-cred-secret-d41d8cd9"
 PROJECT = "4bccd4d376dc4e908fcd7417add45d47"
+ID = "c5fc5389-eb32-427e-8e44-7300f20da191"
+"""Every id in a recorded answer."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def recorded(name: str) -> Any:
-    """The JSON body of a recorded answer."""
-    return json.loads((ANSWERS / f"{name}.json").read_text())
+    """The JSON body of an answer of the real services (tests/contract/answers), with its placeholders filled."""
+    return example(name)["body"]
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ def test_a_cloud_is_made_without_a_loop_and_without_looking_at_a_file() -> None:
 
 
 async def test_the_first_call_signs_in_by_itself_and_once(cloud: Cloud, stand_in: StandIn) -> None:
-    stand_in.on("GET", f"{SERVERS}/detail", {"servers": [recorded("server-active")["server"]]})
+    stand_in.on("GET", f"{SERVERS}/detail", {"servers": [recorded("server-2.61")["server"]]})
     lists = await asyncio.gather(*(cloud.compute.list_servers(tag="js2") for _ in range(8)))
-    assert {servers[0].name for servers in lists} == {"cap-a"}
+    assert {servers[0].name for servers in lists} == {"contract-active"}
     assert len(stand_in.sign_ins) == 1
 
 
@@ -48,7 +48,7 @@ async def test_a_token_that_was_revoked_costs_one_sign_in(cloud: Cloud, stand_in
 async def test_two_regions_are_two_clouds(stand_in: StandIn, tmp_path: Path) -> None:
     stand_in.regions = ("IU", "TACC")
     file = stand_in.clouds_yaml(tmp_path, region_name=None, regions=["IU", "TACC"])
-    stand_in.on("GET", "/TACC/compute/v2.1/limits", recorded("limits"))
+    stand_in.on("GET", "/TACC/compute/v2.1/limits", recorded("limits-2.61"))
     tacc = Cloud("js2", region="TACC", config_file=file)
     await tacc.compute.limits()
     await tacc.close()
@@ -75,7 +75,7 @@ async def test_nothing_secret_is_logged_on_the_whole_way(
     cloud: Cloud, stand_in: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    stand_in.on("GET", "/compute/v2.1/limits", recorded("limits"))
+    stand_in.on("GET", "/compute/v2.1/limits", recorded("limits-2.61"))
     await cloud.compute.limits()
     assert "gAAAA-token" not in caplog.text
     assert SECRET not in caplog.text

@@ -11,7 +11,7 @@ from js2spawner.cloud.caller import Caller
 from js2spawner.cloud.compute import MICROVERSION, Compute, create_body, fixed_addresses, server_from_json
 from js2spawner.cloud.records import Flavor, Limits, NewServer, VolumeAttachment
 
-from .stand_in import StandIn, recorded
+from .stand_in import ID, StandIn, recorded
 
 SERVERS = "/compute/v2.1/servers"
 NEW = NewServer(
@@ -33,7 +33,7 @@ def compute(caller: Caller) -> Compute:
 
 async def test_a_create_sends_what_was_asked_for_and_answers_with_the_id(compute: Compute, stand_in: StandIn) -> None:
     stand_in.on("POST", SERVERS, recorded("create-accepted"), status=202)
-    assert await compute.create_server(NEW) == "e977ec1e-092f-41d5-8cd2-39e0505e8c05"
+    assert await compute.create_server(NEW) == ID
     sent = stand_in.seen[0].body["server"]
     assert base64.b64decode(sent.pop("user_data")) == b"#cloud-config\n{}"
     assert sent == {
@@ -49,7 +49,7 @@ async def test_a_create_sends_what_was_asked_for_and_answers_with_the_id(compute
 
 
 async def test_every_call_names_the_one_microversion(compute: Compute, stand_in: StandIn) -> None:
-    stand_in.on("GET", "/compute/v2.1/limits", recorded("limits"))
+    stand_in.on("GET", "/compute/v2.1/limits", recorded("limits-2.61"))
     await compute.limits()
     assert stand_in.seen[0].headers["OpenStack-API-Version"] == f"compute {MICROVERSION}"
 
@@ -82,34 +82,37 @@ async def test_a_create_whose_answer_cannot_be_read_may_have_worked(compute: Com
 
 
 async def test_a_recorded_server_is_read(compute: Compute, stand_in: StandIn) -> None:
-    stand_in.on("GET", f"{SERVERS}/e977", recorded("server-active"))
+    stand_in.on("GET", f"{SERVERS}/e977", recorded("server-2.61"))
     server = await compute.get_server("e977")
-    assert server.id == "e977ec1e-092f-41d5-8cd2-39e0505e8c05"
+    assert server.id == ID
     assert (server.status, server.task_state, server.vm_state, server.power_state) == ("ACTIVE", None, "active", 1)
-    assert server.addresses == ("10.77.2.100",)
-    assert server.image_id == "e5a9eb37-14a6-48aa-a434-88234e3bfb5b"
+    assert server.addresses == ("10.77.0.12",)
+    assert server.image_id == ID
     assert server.flavor_name == "m3.tiny"
-    assert server.metadata == {"js2spawner": "user1"}
+    assert server.metadata == {"k": "v"}
     assert server.tags == {"hub-1", "js2"}
-    assert server.created == datetime(2026, 11, 22, 16, 51, 48, tzinfo=UTC)
-    assert server.launched == datetime(2026, 11, 22, 16, 51, 53, tzinfo=UTC)
+    assert server.created == datetime(2026, 11, 22, 16, 44, 37, tzinfo=UTC)
+    assert server.launched == datetime(2026, 11, 22, 16, 44, 37, tzinfo=UTC)
     assert server.fault is None
     assert server.host_id
     assert not server.locked
 
 
 def test_a_floating_address_is_not_an_address_of_the_server() -> None:
-    assert server_from_json(recorded("server-floating-ip")["server"]).addresses == ("10.77.2.100",)
+    server = recorded("server-2.61")["server"]
+    for entries in server["addresses"].values():
+        entries.append({**entries[0], "addr": "198.51.100.23", "OS-EXT-IPS:type": "floating"})
+    assert server_from_json(server).addresses == ("10.77.0.12",)
 
 
 def test_a_server_that_boots_from_a_volume_has_no_image() -> None:
     server = server_from_json(recorded("server-from-volume")["server"])
     assert server.image_id == ""
-    assert server.volumes == ("28759bf2-5c48-4008-9772-d4d074839fa5",)
+    assert server.volumes == (ID,)
 
 
 def test_a_server_without_a_host_keeps_its_fault() -> None:
-    server = server_from_json(recorded("server-no-valid-host")["server"])
+    server = server_from_json(recorded("server-failed")["server"])
     assert server.fault is not None
     assert (server.fault.code, server.fault.message) == (500, "No valid host was found.")
     assert server.host_id == ""
@@ -121,8 +124,8 @@ def test_only_ipv4_addresses_count() -> None:
 
 
 async def test_servers_are_listed_by_tag_across_pages(compute: Compute, stand_in: StandIn) -> None:
-    server = recorded("server-active")["server"]
-    first = {"servers": [server], "servers_links": recorded("list-paged")["servers_links"]}
+    server = recorded("server-2.61")["server"]
+    first = {"servers": [server], "servers_links": recorded("list-page")["servers_links"]}
     second = {"servers": [{**server, "id": "second"}]}
     stand_in.on("GET", f"{SERVERS}/detail", first, second)
     found = await compute.list_servers(tag="js2-hub-1")
@@ -134,7 +137,7 @@ async def test_servers_are_listed_by_tag_across_pages(compute: Compute, stand_in
 async def test_one_unreadable_server_spoils_the_list_instead_of_looking_gone(
     compute: Compute, stand_in: StandIn
 ) -> None:
-    server = recorded("server-active")["server"]
+    server = recorded("server-2.61")["server"]
     stand_in.on("GET", f"{SERVERS}/detail", {"servers": [server, {**server, "created": "yesterday"}]})
     with pytest.raises(errors.BadAnswer, match="server"):
         await compute.list_servers(tag="js2-hub-1")
@@ -143,7 +146,7 @@ async def test_one_unreadable_server_spoils_the_list_instead_of_looking_gone(
 async def test_a_server_that_changed_since_the_list_before_is_seen_as_it_is_now(
     compute: Compute, stand_in: StandIn
 ) -> None:
-    server = recorded("server-active")["server"]
+    server = recorded("server-2.61")["server"]
     stopped = {**server, "status": "SHUTOFF"}
     stand_in.on("GET", f"{SERVERS}/detail", {"servers": [server]}, {"servers": [server]}, {"servers": [stopped]})
     seen = [await compute.list_servers(tag="js2-hub-1") for _ in range(3)]
@@ -227,35 +230,35 @@ async def test_a_snapshot_answers_with_the_images_id(compute: Compute, stand_in:
 
 
 async def test_flavors_come_with_their_extra_specs(compute: Compute, stand_in: StandIn) -> None:
-    flavors = recorded("flavors")
+    flavors = recorded("flavors-detail-2.61")
     flavors["flavors"][0]["extra_specs"] = {"resources:VGPU": "1"}
     stand_in.on("GET", "/compute/v2.1/flavors/detail", flavors)
     first, *_ = await compute.flavors()
+    shown = flavors["flavors"][0]
     assert first == Flavor(
-        id="109b4714-8f42-415a-9ae8-848c5daf2e67",
-        name="m3.small",
-        vcpus=2,
-        ram_mb=4096,
-        disk_gb=10,
+        id=ID,
+        name=shown["name"],
+        vcpus=shown["vcpus"],
+        ram_mb=shown["ram"],
+        disk_gb=shown["disk"],
         extra_specs={"resources:VGPU": "1"},
     )
 
 
 async def test_minus_one_means_no_limit(compute: Compute, stand_in: StandIn) -> None:
-    limits = recorded("limits")
-    limits["limits"]["absolute"]["maxTotalInstances"] = 25
+    limits = recorded("limits-2.61")
+    used = {"totalInstancesUsed": 1, "totalCoresUsed": 2, "totalRAMUsed": 3}
+    limits["limits"]["absolute"] |= {"maxTotalInstances": 25, "maxTotalCores": -1, "maxTotalRAMSize": -1, **used}
     stand_in.on("GET", "/compute/v2.1/limits", limits)
-    assert await compute.limits() == Limits(0, 25, 0, None, 0, None)
+    assert await compute.limits() == Limits(1, 25, 2, None, 3, None)
 
 
 async def test_volumes_are_attached_listed_and_detached(compute: Compute, stand_in: StandIn) -> None:
     where = f"{SERVERS}/d05e/os-volume_attachments"
-    stand_in.on("POST", where, recorded("attachment"))
-    stand_in.on("GET", where, recorded("attachments"))
+    stand_in.on("POST", where, recorded("attach"))
+    stand_in.on("GET", where, recorded("attachments-2.61"))
     stand_in.on("DELETE", f"{where}/13bb", "", status=202)
-    attached = VolumeAttachment(
-        "13bb86bb-8dff-4c15-8131-fa32ee27eefa", "d05e01ac-6739-493a-b6fc-c0ac173ce26b", "/dev/sdb"
-    )
+    attached = VolumeAttachment(ID, ID, "/dev/sdb")
     assert await compute.attach_volume("d05e", "13bb") == attached
     assert await compute.attachments("d05e") == [attached]
     await compute.detach_volume("d05e", "13bb")

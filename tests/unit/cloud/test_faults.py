@@ -13,16 +13,16 @@ from .stand_in import recorded
 
 
 def dead(message: str | None, **changes: object) -> Server:
-    server = server_from_json(recorded("server-no-valid-host")["server"])
+    server = server_from_json(recorded("server-failed")["server"])
     return replace(server, fault=None if message is None else Fault(500, message), **changes)
 
 
 def test_a_server_that_lives_has_no_fault() -> None:
-    assert fault_of(server_from_json(recorded("server-active")["server"])) is None
+    assert fault_of(server_from_json(recorded("server-2.61")["server"])) is None
 
 
 def test_the_recorded_server_without_a_host_is_a_lack_of_capacity() -> None:
-    fault = fault_of(server_from_json(recorded("server-no-valid-host")["server"]))
+    fault = fault_of(server_from_json(recorded("server-failed")["server"]))
     assert isinstance(fault, errors.NoCapacity)
     assert fault.detail == "No valid host was found."
 

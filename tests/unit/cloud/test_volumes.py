@@ -9,7 +9,7 @@ from js2spawner.cloud import errors
 from js2spawner.cloud.caller import Caller
 from js2spawner.cloud.volumes import Volumes
 
-from .stand_in import StandIn, recorded
+from .stand_in import ID, StandIn, recorded
 
 VOLUMES = "/volume/v3/volumes"
 
@@ -20,21 +20,21 @@ def volumes(caller: Caller) -> Volumes:
 
 
 async def test_a_recorded_volume_is_read(volumes: Volumes, stand_in: StandIn) -> None:
-    stand_in.on("GET", f"{VOLUMES}/13bb", recorded("volume-in-use"))
+    stand_in.on("GET", f"{VOLUMES}/13bb", recorded("attached-volume"))
     volume = await volumes.get("13bb")
-    assert (volume.name, volume.status, volume.size_gb) == ("v1", "in-use", 1)
-    assert volume.attached_to == ("d05e01ac-6739-493a-b6fc-c0ac173ce26b",)
-    assert volume.created == datetime(2026, 11, 22, 16, 52, 12, tzinfo=UTC)
+    assert (volume.name, volume.status, volume.size_gb) == ("contract-volume", "in-use", 1)
+    assert volume.attached_to == (ID,)
+    assert volume.created == datetime(2026, 11, 22, 16, 44, 37, tzinfo=UTC)
 
 
 async def test_a_volume_is_made_with_its_metadata(volumes: Volumes, stand_in: StandIn) -> None:
-    stand_in.on("POST", VOLUMES, recorded("volume-in-use"), status=202)
+    stand_in.on("POST", VOLUMES, recorded("attached-volume"), status=202)
     await volumes.create("home-alice", 10, {"js2_user": "alice"})
     assert stand_in.seen[0].body == {"volume": {"name": "home-alice", "size": 10, "metadata": {"js2_user": "alice"}}}
 
 
 async def test_a_filter_that_cinder_ignores_is_applied_here(volumes: Volumes, stand_in: StandIn) -> None:
-    plain = recorded("volume-in-use")["volume"]
+    plain = recorded("attached-volume")["volume"]
     ours = {**plain, "id": "ours", "metadata": {"js2_hub": "h", "js2_user": "alice"}}
     stand_in.on("GET", f"{VOLUMES}/detail", {"volumes": [plain, ours]})
     assert [volume.id for volume in await volumes.list({"js2_hub": "h"})] == ["ours"]
@@ -42,13 +42,12 @@ async def test_a_filter_that_cinder_ignores_is_applied_here(volumes: Volumes, st
 
 
 async def test_without_a_filter_all_volumes_are_listed(volumes: Volumes, stand_in: StandIn) -> None:
-    stand_in.on("GET", f"{VOLUMES}/detail", {"volumes": [recorded("volume-in-use")["volume"]]})
+    stand_in.on("GET", f"{VOLUMES}/detail", {"volumes": [recorded("attached-volume")["volume"]]})
     assert len(await volumes.list()) == 1
 
 
 async def test_a_volume_in_use_is_not_deleted(volumes: Volumes, stand_in: StandIn) -> None:
-    refusal = recorded("refusals")["volume-delete-in-use"]
-    stand_in.on("DELETE", f"{VOLUMES}/v", json.loads(refusal["body"]), status=refusal["status"])
+    stand_in.on("DELETE", f"{VOLUMES}/v", recorded("attached-volume-delete"), status=400)
     with pytest.raises(errors.Conflict):
         await volumes.delete("v")
 

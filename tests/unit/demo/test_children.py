@@ -38,7 +38,7 @@ def toy(
         directory=folder,
         log=folder / "log" / f"{name}.log",
         healthy=healthy,
-        healthy_within_s=20,
+        healthy_within_s=60,
         stop_within_s=stop_within_s,
         leaves_work=leaves_work,
     )

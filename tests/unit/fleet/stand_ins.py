@@ -22,6 +22,7 @@ from tests.unit.lives import ADDRESS, server
 HUB_ID = "hub"
 # How long a test waits for what should take milliseconds: a busy machine may make it seconds.
 DEADLINE_S = 60
+QUICK = Pace(0.01, 0.05)  # rounds of 10 ms
 
 
 class Compute:
@@ -79,9 +80,14 @@ class Cloud(SimpleNamespace):
 
 @asynccontextmanager
 async def fleet_over(
-    compute: Compute, tmp_path: Path, *, orphan_grace_s: float = 900.0, clock: Callable[[], float] | None = None
+    compute: Compute,
+    tmp_path: Path,
+    *,
+    orphan_grace_s: float = 900.0,
+    clock: Callable[[], float] | None = None,
+    pace: Pace = QUICK,
 ) -> AsyncIterator[Fleet]:
-    """A running fleet with one region, "IU", and rounds of 10 ms. It stops without deleting anything, as a hub does."""
+    """A running fleet with one region, "IU". It stops without deleting anything, as a hub does."""
     log = logging.getLogger("test")
     cloud = Cloud(compute=compute, images=SimpleNamespace(list=None), network=None)
     compute.flavors = compute.limits = None  # type: ignore[attr-defined]
@@ -97,7 +103,7 @@ async def fleet_over(
         log=log,  # type: ignore[arg-type]
     )
     fleet = Fleet(
-        FleetSettings(HUB_ID, Pace(0.01, 0.05), orphan_grace_s),
+        FleetSettings(HUB_ID, pace, orphan_grace_s),
         Store(f"sqlite:///{tmp_path / 'js2.sqlite'}", HUB_ID),
         {"IU": desk},
         user_data=lambda attempt_id, ticket: f"{attempt_id} {ticket}",

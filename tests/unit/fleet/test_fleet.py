@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from js2spawner.cloud.errors import NoAnswer, QuotaExceeded, ServerFault, Throttled, Unreachable
 from js2spawner.failures import failure
 from js2spawner.fleet import names
-from js2spawner.fleet.store import StoreFailed
+from js2spawner.fleet.inventory import Pace
+from js2spawner.fleet.store import StoreFailed, Timing
 from js2spawner.instance import Booting, Building, Ended, Ending, Greeted, Hello, Owner, Record, Unsure
-from tests.unit.fleet.stand_ins import HUB_ID, Compute, eventually, fleet_over, until
+from tests.unit.fleet.stand_ins import DEADLINE_S, HUB_ID, Compute, eventually, fleet_over, until
 from tests.unit.lives import ADDRESS, PLAN, server
 
 ALICE = Owner("alice", "")
@@ -37,6 +39,17 @@ async def test_a_start_costs_one_create_and_no_other_call_of_its_own(tmp_path: P
         record = await until(fleet, attempt, is_(Booting))
         assert record.address == ADDRESS
         assert len(compute.created) == 1
+
+
+async def test_an_instance_is_looked_for_when_others_like_it_were_built(tmp_path: Path) -> None:
+    compute = Compute()
+    # Without the history nobody would look again within the time a test waits.
+    async with fleet_over(compute, tmp_path, clock=time.time, pace=Pace(10 * DEADLINE_S, 10 * DEADLINE_S)) as fleet:
+        fleet.history.learn([Timing(PLAN.image, PLAN.flavor, "create", 20.0, 0.0)])
+        attempt = fleet.launch(ALICE, PLAN, 1).attempt_id
+        await until(fleet, attempt, is_(Building))
+        compute.boot("server-1")
+        await until(fleet, attempt, is_(Booting))
 
 
 async def test_the_record_is_on_disk_before_the_create_is_sent(tmp_path: Path) -> None:

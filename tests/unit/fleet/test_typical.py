@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.store import Timing
 from js2spawner.fleet.typical import TOTAL, History, Typical
 
@@ -36,3 +37,23 @@ def test_old_starts_are_forgotten() -> None:
 def test_totals_are_of_whole_starts_only() -> None:
     history = History([timing(3), timing(20, TOTAL)])
     assert history.totals() == {("minimal", "m3.small"): (20, 20)}
+
+
+def test_a_look_is_worth_it_from_a_little_before_the_usual_time_on() -> None:
+    typical = Typical(10, 20)
+    assert typical.worth_a_look_s(0) == 7.5
+    assert typical.worth_a_look_s(5) == 2.5
+    assert typical.worth_a_look_s(7) == 1
+    assert typical.worth_a_look_s(29) == 1
+
+
+def test_what_takes_longer_than_usual_is_done_nobody_knows_when() -> None:
+    assert Typical(10, 20).worth_a_look_s(31) is None
+
+
+def test_lists_come_when_something_is_likely_but_never_rarer_or_much_more_often() -> None:
+    pace = Pace(moving_s=2, least_s=0.4)
+    assert pace.while_moving(None) == 2
+    assert pace.while_moving(30) == 2
+    assert pace.while_moving(1.1) == 1.1
+    assert pace.while_moving(0.01) == 0.4
