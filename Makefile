@@ -34,10 +34,12 @@ openstack-down: install
 openstack-prepare: install
 	@$(BIN)/python -m tests.openstack.rig prepare
 
-test-contract: install $(if $(filter openstack,$(CLOUD)),openstack)
+test-contract: install
+	$(if $(filter openstack,$(CLOUD)),@$(BIN)/python -m tests.openstack.rig up --no-show)
 	JS2_CONTRACT_CLOUD=$(CLOUD) $(BIN)/pytest tests/contract
 
-test-openstack: openstack
+test-openstack: install
+	@$(BIN)/python -m tests.openstack.rig up --no-show
 	$(BIN)/pytest tests/openstack -m openstack
 
 test-boot: install

@@ -60,6 +60,8 @@ _VARYING: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     )
 )
 _NUMBER = re.compile(r"\d+")
+# Nova names what it would have taken in the order of a set, which differs from process to process.
+_CHOICE = re.compile(r"(is not one of )\[([^\]]*)\]")
 _REPEATED = re.compile(r"(\w{1,4}?)\1{60,}")
 _EXAMPLES = {
     "<bigger flavor>": "m3.small",
@@ -86,6 +88,7 @@ class Normal:
         for shape, placeholder, _ in _VARYING:
             text = shape.sub(placeholder, text)
         text = _REPEATED.sub(r"<\1 repeated>", text)
+        text = _CHOICE.sub(lambda found: f"{found[1]}[{', '.join(sorted(found[2].split(', ')))}]", text)
         for placeholder, word in self.words.items():
             text = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", placeholder, text)
         return _NUMBER.sub("<number>", text) if numbers else text

@@ -120,6 +120,12 @@ def test_a_run_that_shows_both_tells_the_order_of_two() -> None:
     assert [state["state"] for state in told] == ["a", "x", "y", "z"]
 
 
+def test_a_choice_told_in_the_order_of_a_set_is_compared_as_a_set() -> None:
+    normal = Normal({}, {})
+    assert normal.text("'x' is not one of ['b', 'a']") == normal.text("'x' is not one of ['a', 'b']")
+    assert normal.text("'x' is not one of ['b', 'c']") != normal.text("'x' is not one of ['a', 'b']")
+
+
 def test_an_example_has_no_placeholder_left() -> None:
     for path in ANSWERS.glob("create-*.json"):
         filled = json.dumps(example(path.stem))

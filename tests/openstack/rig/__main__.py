@@ -33,12 +33,14 @@ def main() -> None:
 
 @main.command()
 @click.option("--home", type=click.Path(path_type=Path), default=HOME, show_default=False, help="folder (.openstack)")
-def up(home: Path) -> None:
+@click.option("--show/--no-show", default=True, show_default=True, help="print clouds.yaml, which has the passwords")
+def up(home: Path, show: bool) -> None:
     """Start everything from a clean state and write clouds.yaml."""
     layout = Layout(home.resolve())
     _do(lambda say: Rig(layout, say).up())
     click.echo(f"\n    export OS_CLIENT_CONFIG_FILE={layout.clouds_yaml} OS_CLOUD=openstack\n")
-    click.echo(layout.clouds_yaml.read_text())
+    if show:
+        click.echo(layout.clouds_yaml.read_text())
 
 
 @main.command()
