@@ -38,6 +38,8 @@ def says(who: Person, command: str) -> list[str]:
     """The lines a command on the instance prints. They may come one by one, so the cell has to have ended."""
     cells = who.page.locator(".jp-Notebook .jp-CodeCell")
     cell = cells.nth(cells.count() - 1)
+    # The notebook's own mark says idle before JupyterLab and a slow kernel have spoken, and a key pressed then is lost.
+    expect(who.page.locator("#jp-main-statusbar")).to_contain_text("| Idle")
     who.runs(f"!{command}")
     expect(cell.locator(".jp-InputPrompt")).to_have_text(ENDED)
     return cell.locator(".jp-OutputArea-output pre").inner_text().splitlines()

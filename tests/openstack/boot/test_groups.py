@@ -75,7 +75,7 @@ class Street:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._cloud = Cloud()
-        self._switch = Switch(self._cloud)  # type: ignore[arg-type]
+        self._switch = Switch(self._cloud)
         self.listener = self._settle(self._cloud.port(5, "listeners"))
         self.neighbour = self._settle(self._cloud.port(6, "neighbours"))
         self.stranger = self._settle(self._cloud.port(7, "strangers", OTHER_NETWORK))
