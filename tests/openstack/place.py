@@ -16,7 +16,10 @@ REMEDY = "no real OpenStack runs here: `make openstack` starts one"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A clouds.yaml and its entries: `member` is what a hub has, the credential of an unprivileged application."""
+    """A clouds.yaml and its entries.
+
+    `member` is what a hub has: an application credential of an unprivileged member.
+    """
 
     clouds_yaml: Path
     prefix: str
