@@ -1,0 +1,1 @@
+"""The subcommands of `js2 image`, a module each."""

@@ -1,0 +1,54 @@
+"""What the subcommands of `js2 image` share: options, how they answer, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+names = click.argument("names", metavar="[NAME]...", nargs=-1)
+name = click.argument("name", metavar="NAME")
+
+library_option = click.option(
+    "--library",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default="images",
+    show_default=True,
+    envvar="JS2_IMAGE_LIBRARY",
+    help="Folder of the definitions.",
+)
+builds_option = click.option(
+    "--builds",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".images",
+    show_default=True,
+    envvar="JS2_IMAGE_BUILDS",
+    help="Folder where builds are kept.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
+
+
+def cloud_options(command: F) -> F:
+    """`--cloud`, `--region` and `--clouds-yaml`: where images are published."""
+    for option in (
+        click.option("--clouds-yaml", type=click.Path(path_type=Path, dir_okay=False), help="Another clouds.yaml."),
+        click.option("--region", help="A region of that cloud (default: the entry's own)."),
+        click.option("--cloud", envvar="OS_CLOUD", required=True, help="The entry in clouds.yaml."),
+    ):
+        command = option(command)
+    return command
+
+
+def answer(result: object, as_json: bool, lines: list[str]) -> None:
+    """One JSON object for a program, lines for a person."""
+    click.echo(json.dumps(result, default=str) if as_json else "\n".join(lines))
+
+
+def progress(text: str) -> None:
+    """A line about what is being done; never on standard output, which holds the answer."""
+    click.echo(text, err=True)

@@ -1,0 +1,51 @@
+"""What a published image says of itself in Glance, and what is ours among it.
+
+Glance keeps values to 255 characters and an image to 128 properties (its defaults), so the list of software goes over
+several. Everybody on the allocation can write properties: what is read here is hostile until `signing` vouches for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+IMAGE = "js2_image"
+BUILD = "js2_build"
+DEFINITION = "js2_definition"
+BUILT_AT = "js2_built_at"
+TITLE = "js2_title"
+LICENCES = "js2_licences"
+SIGNATURE = "js2_signature"
+PROMOTED_AT = "js2_promoted_at"
+"""When it became current, ISO 8601 in UTC: of an image's versions the one promoted last is the current one."""
+
+KIND = "js2_kind"
+PUBLISHED, SAVED = "published", "saved"
+"""Of the library, or saved by a user from a running instance."""
+
+SOFTWARE = "js2_software_"
+"""Followed by a number from 00: the parts of `software.packed`."""
+
+VALUE_AT_MOST = 255
+PARTS_AT_MOST = 80
+
+HARDWARE = {
+    "hw_disk_bus": "scsi",
+    "hw_scsi_model": "virtio-scsi",
+    "hw_qemu_guest_agent": "yes",
+    "os_require_quiesce": "yes",
+}
+"""What Jetstream2 asks of images (its documentation, "Image hardware properties")."""
+
+
+def in_parts(packed: str) -> dict[str, str]:
+    """A packed list of software as properties. Raises ValueError if it is too long for one image."""
+    parts = [packed[start : start + VALUE_AT_MOST] for start in range(0, len(packed), VALUE_AT_MOST)]
+    if len(parts) > PARTS_AT_MOST:
+        raise ValueError(f"the list of software needs {len(parts)} properties; at most {PARTS_AT_MOST} are possible")
+    return {f"{SOFTWARE}{number:02}": part for number, part in enumerate(parts)}
+
+
+def from_parts(properties: Mapping[str, str]) -> str:
+    """The packed list again; empty when the image has none."""
+    found = sorted(name for name in properties if name.startswith(SOFTWARE))
+    return "".join(properties[name] for name in found[:PARTS_AT_MOST])
