@@ -138,6 +138,8 @@ class FleetBook:
                 # A port that is taken is one more way in which the notebook does not start.
                 name = report.problem if report.problem in ("account", "gpu") else "notebook"
                 self.fleet.feed(attempt_id, Broken(failure(name, report.detail)))
+            case "building" | "built":
+                pass  # of an image's builder, which has a book of its own: from a user's instance it means nothing
             case stage:
                 self.fleet.feed(attempt_id, Progressed(stage))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from js2spawner.handshake.messages import Assignment, Hello, Orders, Report
+from js2spawner.handshake.messages import Assignment, BuildStep, Hello, Orders, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Book(Protocol):
     def quarantine(self, attempt_id: str, why: str) -> None:
         """The attempt's ticket was shown twice before the assignment was taken: nothing may be given to it."""
 
-    def assignment(self, attempt_id: str) -> Assignment | None:
+    def assignment(self, attempt_id: str) -> Assignment | BuildStep | None:
         """What is to be delivered now, if anything."""
 
     async def changed(self, attempt_id: str, timeout_s: float) -> None:

@@ -22,11 +22,13 @@ MOST_DETAIL = 500
 # No machine has more of anything; a larger figure is a lie, and is cut rather than believed.
 LARGEST = 1e9
 
-STAGES = ("account", "gpu", "notebook", "listening", "failed")
-PROBLEMS = ("", "account", "gpu", "notebook", "port")
+MOST_RESULT = 8192
+
+STAGES = ("account", "gpu", "notebook", "listening", "failed", "building", "built")
+PROBLEMS = ("", "account", "gpu", "notebook", "port", "build")
 WORK = ("kernel", "terminal", "gpu", "cpu", "none")
-StageName = Literal["account", "gpu", "notebook", "listening", "failed"]
-Problem = Literal["", "account", "gpu", "notebook", "port"]
+StageName = Literal["account", "gpu", "notebook", "listening", "failed", "building", "built"]
+Problem = Literal["", "account", "gpu", "notebook", "port", "build"]
 Work = Literal["kernel", "terminal", "gpu", "cpu", "none"]
 
 
@@ -77,7 +79,10 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How far the guest is and how it goes. The first one that names the assignment acknowledges it."""
+    """How far the guest is and how it goes. The first one that names the assignment acknowledges it.
+
+    `result` is what a step of a build yielded, or the end of what a failing one said: printable lines.
+    """
 
     stage: StageName
     assignment_id: str
@@ -87,6 +92,7 @@ class Report:
     activity: Activity
     notebook_alive: bool
     notebook_restarts: int
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,25 @@ class Assignment:
             },
             "gpu": self.gpu,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStep:
+    """One step of making an image, given as an assignment to an instance that was launched for it and for nobody.
+
+    `do` is the step's own part (docs/handshake.md, "Building an image"). The report that names `id` says how it ended.
+    """
+
+    id: str
+    number: int
+    of: int
+    deadline_s: float
+    do: Mapping[str, Any] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of the answer to `GET /v1/assignment`."""
+        step = {"number": self.number, "of": self.of, "deadline_s": self.deadline_s, **self.do}
+        return {"id": self.id, "provision": step}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +216,7 @@ def report_from(body: bytes) -> Report:
         activity=Activity(_number(activity, "idle_s"), _one_of(activity, "because", WORK)),
         notebook_alive=_flag(notebook, "alive"),
         notebook_restarts=int(_number(notebook, "restarts")),
+        result=_lines(told, "result", MOST_RESULT),
     )
 
 
@@ -249,7 +275,19 @@ def _text(told: Mapping[str, Any], name: str, most: int) -> str:
     value = told.get(name)
     if not isinstance(value, str) or len(value) > most:
         raise BadMessage(f"The field {name!r} is not text of at most {most} characters.")
-    return "".join(character if character.isprintable() else " " for character in value).strip()
+    return _printable(value).strip()
+
+
+def _lines(told: Mapping[str, Any], name: str, most: int) -> str:
+    """Printable lines; a field that is missing is none. Guests of before there was such a field are still about."""
+    value = told.get(name, "")
+    if not isinstance(value, str) or len(value) > most:
+        raise BadMessage(f"The field {name!r} is not text of at most {most} characters.")
+    return "\n".join(_printable(line) for line in value.split("\n"))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _number(told: Mapping[str, Any], name: str) -> float:

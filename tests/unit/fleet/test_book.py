@@ -143,6 +143,15 @@ async def test_a_guest_that_cannot_go_on_ends_a_start_but_never_a_running_server
         assert isinstance(book.fleet.get(attempt).state, Running)
 
 
+async def test_an_instance_of_a_user_that_claims_to_be_a_build_goes_on_as_it_was(tmp_path: Path) -> None:
+    async with greeted(tmp_path) as (book, attempt):
+        await listening(book, attempt)
+        before = book.fleet.get(attempt)
+        for stage in ("building", "built"):
+            await book.report(attempt, report(stage))
+        assert book.fleet.get(attempt) == before
+
+
 async def test_what_a_guest_failed_at_is_named(tmp_path: Path) -> None:
     async with greeted(tmp_path) as (book, attempt):
         book.offer(attempt, GIVEN)

@@ -131,6 +131,14 @@ def test_the_detail_is_one_printable_line() -> None:
     assert told.startswith("one  forged: line [31m")
 
 
+def test_the_result_of_a_build_step_is_printable_lines_of_a_bounded_length() -> None:
+    assert report_from(encoded(report_json())).result == ""
+    told = report_json(stage="building", result="one\x1b[2J\ntwo\u202e\n")
+    assert report_from(encoded(told)).result == "one [2J\ntwo \n"
+    with pytest.raises(BadMessage, match="result"):
+        report_from(encoded(report_json(result="x" * 8193)))
+
+
 def test_gpus_are_taken_apart_and_no_more_than_sixteen() -> None:
     gpu = {"name": "GRID A100X-10C", "utilisation_percent": 400, "memory_used_mb": 1, "memory_total_mb": 10240}
     health = report_json()["health"]
