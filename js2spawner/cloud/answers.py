@@ -93,7 +93,7 @@ def error_from(service: str, status: int, headers: Mapping[str, str], body: byte
     """
     said = complaint_from(body)
     request_id = request_id_from(headers)
-    if quota := _quota_refused(status, said):
+    if quota := _quota_refused(service, status, said):
         return QuotaExceeded(said.message, quota=quota, status=status, request_id=request_id)
     if status == 429 or (status == 413 and "Retry-After" in headers):
         wait_s = retry_after_s(headers, now=now)
@@ -108,9 +108,12 @@ def quota_named(message: str) -> str:
     return next((match["quota"] for pattern in _QUOTAS if (match := pattern.search(message))), "")
 
 
-def _quota_refused(status: int, said: Complaint) -> str:
+def _quota_refused(service: str, status: int, said: Complaint) -> str:
     if status not in (400, 403, 409, 413):
         return ""
+    if service == "image" and status == 413:
+        # Glance says so of the bytes, the images and the properties a project may have, in ever new words.
+        return "images"
     return quota_named(said.message) or ("unnamed" if said.kind == "OverQuota" else "")
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -41,8 +42,25 @@ _KEEP_ALIVE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A body of many bytes: `chunks` makes it anew for each attempt, `size` is all of it.
+
+    It has patience of its own: `stall_s` without another chunk being taken (or, after the last, without an answer), and
+    `longest_s` in all.
+    """
+
+    chunks: Callable[[], AsyncIterator[bytes]]
+    size: int
+    stall_s: float
+    longest_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. `service` is the catalogue's type; `operation` labels metrics; `headers` never carry a secret."""
+    """One request. `service` is the catalogue's type; `operation` labels metrics; `headers` never carry a secret.
+
+    The body is `body` as JSON, or `stream`.
+    """
 
     service: str
     operation: str
@@ -51,6 +69,7 @@ class Call:
     params: Mapping[str, str] = field(default_factory=dict)
     body: object = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream: Stream | None = None
 
 
 def path(*segments: str) -> str:
@@ -159,17 +178,21 @@ class Caller:
     async def _exchange(self, call: Call, url: str, grant: Grant) -> Json:
         # aiohttp's errors hold the request and with it the token, so none of them is kept as a cause.
         try:
-            async with self._open_session().request(
-                call.method,
-                url,
-                params=call.params,
-                json=call.body,
-                headers={**call.headers, "Accept": "application/json", "X-Auth-Token": grant.token},
-                # Of a PUT without a body aiohttp would say that it is a stream of octets, which Nova refuses with 415.
-                skip_auto_headers=("Content-Type",) if call.body is None else (),
-                ssl=grant.tls,
-                allow_redirects=False,
-            ) as response:
+            async with (
+                _patience(call.stream) as patience,
+                self._open_session().request(
+                    call.method,
+                    url,
+                    params=call.params,
+                    **self._body(call, patience),
+                    headers={**_headers(call), "Accept": "application/json", "X-Auth-Token": grant.token},
+                    # Of a PUT without a body aiohttp would say that it is a stream of octets, which Nova refuses
+                    # with 415.
+                    skip_auto_headers=("Content-Type",) if call.body is None else (),
+                    ssl=grant.tls,
+                    allow_redirects=False,
+                ) as response,
+            ):
                 return await self._answer(call, response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(_said(error)) from None
@@ -178,17 +201,24 @@ class Caller:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NoAnswer(_said(error)) from None
 
+    def _body(self, call: Call, patience: asyncio.Timeout) -> dict[str, Any]:
+        """What aiohttp is given of a body, and how long it may take in all."""
+        if call.stream is None:
+            return {"json": call.body}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s)
+        return {"data": _watched(call.stream, patience), "timeout": timeout}
+
     async def _answer(self, call: Call, response: aiohttp.ClientResponse) -> Json:
         if response.status in (429, 503):
             self._throttle.slow_down(retry_after_s(response.headers, now=datetime.now(UTC)))
         elif response.status < 500:
             self._throttle.ease()
         if 200 <= response.status < 300:
-            body = await _body(response, ANSWER_AT_MOST)
+            body = await _read(response, ANSWER_AT_MOST)
             if len(body) > ANSWER_AT_MOST:
                 raise BadAnswer(f"The answer is larger than {ANSWER_AT_MOST} bytes.")
             return parse(body)
-        body = await _body(response, READ_AT_MOST)
+        body = await _read(response, READ_AT_MOST)
         raise error_from(call.service, response.status, response.headers, body, now=datetime.now(UTC))
 
     def _open_session(self) -> aiohttp.ClientSession:
@@ -204,7 +234,28 @@ class Caller:
         return self._session
 
 
-async def _body(response: aiohttp.ClientResponse, at_most: int) -> bytes:
+def _patience(stream: Stream | None) -> asyncio.Timeout:
+    """The time a stream has until its next chunk is taken; for other calls aiohttp keeps the time."""
+    return asyncio.timeout(None if stream is None else stream.stall_s)
+
+
+async def _watched(stream: Stream, patience: asyncio.Timeout) -> AsyncIterator[bytes]:
+    """The chunks, each of which buys time for the next."""
+    now = asyncio.get_running_loop().time
+    end = now() + stream.longest_s
+    async for chunk in stream.chunks():
+        yield chunk
+        patience.reschedule(min(now() + stream.stall_s, end))
+
+
+def _headers(call: Call) -> Mapping[str, str]:
+    if call.stream is None:
+        return call.headers
+    # With its length known, aiohttp sends the stream as it is, and the service can refuse it before it has it all.
+    return {**call.headers, "Content-Type": "application/octet-stream", "Content-Length": str(call.stream.size)}
+
+
+async def _read(response: aiohttp.ClientResponse, at_most: int) -> bytes:
     """The body, or a little more than `at_most` bytes of it."""
     body = bytearray()
     async for chunk in response.content.iter_chunked(64 * 1024):

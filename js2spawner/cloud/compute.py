@@ -44,6 +44,13 @@ class Compute:
         self._listed = {server.id: (raw, server) for raw, server in zip(found, servers, strict=True)}
         return servers
 
+    async def servers_of_image(self, image_id: str) -> list[Server]:
+        """The servers of this project, whoever made them, that were made from the image; in any state."""
+        call = self._request("list-servers", "GET", path("servers", "detail"), params={"image": image_id})
+        found = [read(server_from_json, server, "server") for server in await self._caller.pages(call, "servers")]
+        # A service that does not know the filter would answer with all.
+        return [server for server in found if server.image_id == image_id]
+
     def _known(self, raw: Json) -> Server | None:
         """The server as it was read before, if the answer still says the same: most do, list after list."""
         before = self._listed.get(words(raw, "id"))

@@ -65,7 +65,11 @@ class NewServer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One Glance image. `checksum` is Glance's `os_hash_value` when present, else `checksum`."""
+    """One Glance image. `checksum` is Glance's `os_hash_value` when present, else `checksum`.
+
+    `owner` is a project's id. `os_hash_algo` and `os_hash_value` are Glance's own hash of the data (usually sha512),
+    empty until there are data; nobody but Glance can set them.
+    """
 
     id: str
     name: str
@@ -77,6 +81,25 @@ class Image:
     created: datetime
     checksum: str
     properties: Mapping[str, str]
+    owner: str = ""
+    disk_format: str = ""
+    os_hash_algo: str = ""
+    os_hash_value: str = ""
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """An image to make; its data come after. `id` is chosen by who asks, so that a lost answer can be looked up."""
+
+    id: str
+    name: str
+    disk_format: str
+    visibility: str = "private"
+    min_disk_gb: int = 0
+    min_ram_mb: int = 0
+    properties: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

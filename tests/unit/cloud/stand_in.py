@@ -88,7 +88,8 @@ class StandIn:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        body = json.loads(raw) if raw else None
+        octets = request.content_type == "application/octet-stream"
+        body = raw if octets else json.loads(raw) if raw else None
         if request.path == "/identity/v3/auth/tokens":
             return self._sign_in(body)
         self.seen.append(Seen(request.method, request.path, dict(request.query), request.headers.copy(), body))
