@@ -22,13 +22,15 @@ SERVER = "server"
 class Environment:
     """A Python environment at `/opt/js2/<name>`: `lock` pins all of it, with hashes.
 
-    `packages` are what was asked for, `lock` what that was resolved to. `left_out` are dependencies taken out again.
+    `packages` are what was asked for, `lock` what that was resolved to for the image's `python`. `left_out` are
+    dependencies taken out again.
     """
 
     name: str
     packages: tuple[str, ...]
     lock: Path
     left_out: tuple[str, ...] = ()
+    python: str = "3.11.2"
 
     @property
     def place(self) -> str:
@@ -67,7 +69,8 @@ class Layer:
         """Changes with whatever this layer makes: its settings, its locks, its files with their modes."""
         total = sha256(repr((self.packages, self.kernels, self.commands, self.masked)).encode())
         for environment in self.environments:
-            total.update(repr((environment.name, environment.packages, environment.left_out)).encode())
+            asked = (environment.name, environment.packages, environment.left_out, environment.python)
+            total.update(repr(asked).encode())
             total.update(environment.lock.read_bytes())
         for file in files_below(self.files) if self.files else ():
             total.update(f"{file.relative_to(self.files or file)} {file.stat().st_mode & 0o111:o}\0".encode())
