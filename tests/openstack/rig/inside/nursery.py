@@ -48,7 +48,7 @@ SHARED = (
 def main(families: Sequence[Mapping[str, Any]], go: Path) -> int:
     for module in SHARED:
         importlib.import_module(module)
-    children = [_fork(lambda family=family: _run_family(family, go)) for family in families]
+    children = {_fork(lambda family=family: _run_family(family, go)): _names(family) for family in families}
     return _tend(children)
 
 
@@ -62,7 +62,11 @@ def _run_family(family: Mapping[str, Any], go: Path) -> int:
     if port := family["after_port"]:
         _until(lambda: _listens(port), f"something listens on port {port}")
     services = family["services"]
-    return _tend([_fork(lambda service=service: _run_service(service)) for service in services])
+    return _tend({_fork(lambda service=service: _run_service(service)): service["name"] for service in services})
+
+
+def _names(family: Mapping[str, Any]) -> str:
+    return ", ".join(service["name"] for service in family["services"])
 
 
 def _run_service(service: Mapping[str, Any]) -> int:
@@ -123,6 +127,8 @@ def _fork(work: Callable[[], int]) -> int:
         status = work()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if status:
+            traceback.print_exc()
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()
@@ -130,10 +136,12 @@ def _fork(work: Callable[[], int]) -> int:
     os._exit(status)
 
 
-def _tend(children: Sequence[int]) -> int:
-    """Wait for the first child that ends, then end the others."""
+def _tend(children: Mapping[int, str]) -> int:
+    """Wait for the first child that ends, say which, then end the others."""
     signal.signal(signal.SIGTERM, lambda *_: _end(children))
     ended, status = os.wait()
+    # A service that dies without a word of its own would leave nothing to go by.
+    print(f"{children.get(ended, ended)} ended with {os.waitstatus_to_exitcode(status)}", file=sys.stderr, flush=True)
     _end(child for child in children if child != ended)
     return os.waitstatus_to_exitcode(status) and 1
 
