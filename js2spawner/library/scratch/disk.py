@@ -1,0 +1,105 @@
+"""A bootable disk from a tree of files: one partition, ext4, extlinux, then qcow2.
+
+The boot loader alone needs a mount, in a namespace that takes it along, and its loop device with it. What that leaves
+of the present moment in the file system is set to the build's day again, so that the same tree makes the same disk.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from js2spawner.library.scratch.tools import CannotBuild, System, run, run_alone
+
+MIB = 1024 * 1024
+# Where partitioning tools put the first partition: the gap before it is the boot loader's.
+START_MB = 1
+LABEL = "js2-root"
+JOURNAL_MB = 64
+# Inode tables take a 64th; a tree of many small files has some more in folders.
+OVERHEAD = 1.03
+BOOT_CODE = Path("/usr/lib/EXTLINUX/mbr.bin")
+BOOT_CODE_BYTES = 440
+_LOADER = ("/boot/ldlinux.sys", "/boot/ldlinux.c32")
+_IN_IMAGE = ("boot/extlinux.conf", "etc/fstab", "vmlinuz", "initrd.img")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`spare_mb` is free room, `identity` names the file system and seeds its hashes; the same makes the same disk."""
+
+    spare_mb: int
+    identity: uuid.UUID
+
+
+def identity_of(definition_key: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, definition_key)
+
+
+def make(system: System, shape: Shape, raw: Path) -> None:
+    """Make the file `raw` of what lies below `system.root`. Into what a cloud gives beyond that it has to grow."""
+    for name in _IN_IMAGE:
+        if not os.path.lexists(system.root / name):
+            raise CannotBuild(f"The image has no /{name}, without which it cannot boot; extend minimal, or add it.")
+    size_mb = int(used_mb(system.root) * OVERHEAD) + JOURNAL_MB + shape.spare_mb
+    _partition(raw, size_mb, shape)
+    _make_file_system(system, raw, size_mb, shape)
+    _make_bootable(raw, size_mb)
+    _set_times(raw, system.epoch)
+
+
+def compress(raw: Path, qcow2: Path) -> None:
+    run("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", raw, qcow2)
+
+
+def used_mb(root: Path) -> int:
+    return int(run("du", "--summarize", "--block-size=1M", root).split()[0])
+
+
+def _partition(raw: Path, size_mb: int, shape: Shape) -> None:
+    with raw.open("wb") as disk:
+        disk.truncate((START_MB + size_mb) * MIB)
+    label = f"0x{shape.identity.int & 0xFFFFFFFF:08x}"
+    table = f"label: dos\nlabel-id: {label}\nstart={START_MB}MiB, type=83, bootable\n"
+    run("sfdisk", "--quiet", raw, told=table)
+    with raw.open("r+b") as disk:
+        disk.write(BOOT_CODE.read_bytes()[:BOOT_CODE_BYTES])
+
+
+def _make_file_system(system: System, raw: Path, size_mb: int, shape: Shape) -> None:
+    # The loader's files are there from the start: the kernel gives new ones a random generation.
+    for name in _LOADER:
+        (system.root / name.lstrip("/")).touch()
+    command = ["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-m", "1", "-U", str(shape.identity)]
+    # extlinux reads no 64-bit block numbers; the checksums that need them go, too.
+    command += ["-O", "^64bit,^metadata_csum", "-J", f"size={JOURNAL_MB}"]
+    command += ["-E", f"offset={START_MB * MIB},hash_seed={shape.identity},root_owner=0:0,lazy_itable_init=0"]
+    settings = {"E2FSPROGS_FAKE_TIME": str(system.epoch)}
+    run(*command, "-d", system.root, raw, f"{size_mb}M", settings=settings)
+
+
+def _make_bootable(raw: Path, size_mb: int) -> None:
+    there = raw.with_suffix(".mount")
+    there.mkdir()
+    # `mount` asks for a loop device that goes when the last mount of it does.
+    options = f"loop,offset={START_MB * MIB},sizelimit={size_mb * MIB},noatime"
+    script = 'mount -t ext4 -o "$1" "$2" "$3"\nextlinux --install "$3/boot"\numount "$3"'
+    run_alone("sh", "-euc", script, "sh", options, raw, there)
+    there.rmdir()
+
+
+def _set_times(raw: Path, epoch: int) -> None:
+    times = ("mtime", "atime", "ctime", "crtime")
+    orders = [f"set_inode_field {name} {time} @{epoch}" for name in (*_LOADER, "/boot") for time in times]
+    orders += [f"set_inode_field {name} {time}_extra 0" for name in (*_LOADER, "/boot") for time in times]
+    orders += [f"set_super_value {name} @{epoch}" for name in ("mtime", "lastcheck")]
+    orders += ["set_super_value mnt_count 0", "set_super_value kbytes_written 0", "set_super_value last_mounted ''"]
+    script = raw.with_suffix(".debugfs")
+    script.write_text("\n".join(orders) + "\n")
+    run(
+        *("debugfs", "-w", "-f", script, f"{raw}?offset={START_MB * MIB}"),
+        settings={"E2FSPROGS_FAKE_TIME": str(epoch)},
+    )
+    script.unlink()

@@ -1,0 +1,172 @@
+"""Running other programs for a build, so that nothing of them is left however it ends.
+
+Programs get the kernel's word that they die with us (PR_SET_PDEATHSIG), and those in the image run in mount, PID and
+network namespaces of their own: what they mounted or started is gone when they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+DEADLINE_S = 3600.0
+"""For one program; the slowest, mmdebstrap with R's packages, took five minutes."""
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOSTNAME = "js2"
+
+# Program, and the package of Debian that has it.
+NEEDED = {
+    "mmdebstrap": "mmdebstrap",
+    "sfdisk": "fdisk",
+    "mke2fs": "e2fsprogs",
+    "debugfs": "e2fsprogs",
+    "extlinux": "extlinux",
+    "qemu-img": "qemu-utils",
+    "zstd": "zstd",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "tar": "tar",
+}
+
+_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+_ALONE = (*_WITH_US, "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL")
+
+# Arguments: the root, how many folders to show inside, pairs of those (from, to), then the command. What it writes to
+# /tmp and /run is forgotten with it; the name of the building machine is none of its business.
+_ENTER = """
+set -eu
+root=$1 shown=$2
+shift 2
+mount --make-rprivate /
+mount -t proc proc "$root/proc"
+mount -t sysfs -o ro sysfs "$root/sys"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for device in null zero full random urandom tty; do
+    touch "$root/dev/$device"
+    mount --bind "/dev/$device" "$root/dev/$device"
+done
+ln -s /proc/self/fd "$root/dev/fd"
+mkdir "$root/dev/shm"
+echo "$JS2_HOSTNAME" > /proc/sys/kernel/hostname
+unset JS2_HOSTNAME
+while [ "$shown" -gt 0 ]; do
+    mkdir -p "$root$2"
+    mount --bind "$1" "$root$2"
+    shown=$((shown - 1))
+    shift 2
+done
+exec chroot "$root" "$@"
+"""
+
+
+class CannotBuild(Exception):
+    """The text says what stands in the way of a build, and what to do."""
+
+
+class ToolFailed(CannotBuild):
+    """A program of ours or of the image ended badly. The text ends with its own words, `output` holds them all."""
+
+    def __init__(self, what: str, output: str) -> None:
+        self.what, self.output = what, output
+        words = _last_words(output)
+        super().__init__(what + (f": {words}" if words else ""))
+
+    def at(self, step: str) -> ToolFailed:
+        return ToolFailed(f"step “{step}”: {self.what}", self.output)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The tree of files that becomes an image. `epoch` is what its programs take for the time they stamp on things."""
+
+    root: Path
+    epoch: int
+
+    def run(
+        self, *command: str, shown: Mapping[Path, str] | None = None, settings: Mapping[str, str] | None = None
+    ) -> str:
+        """Run a command as the image's root, without a network; what it printed. Raises ToolFailed.
+
+        `shown` are folders of this machine and where the command finds them; `settings` go into its environment.
+        """
+        pairs = [word for here, there in (shown or {}).items() for word in (str(here), there)]
+        enter = ["--net", "--uts", "--ipc", "sh", "-c", _ENTER, "sh", str(self.root), str(len(pairs) // 2), *pairs]
+        environment = {
+            "PATH": SYSTEM_PATH,
+            "LC_ALL": "C.UTF-8",
+            "HOME": "/root",
+            "DEBIAN_FRONTEND": "noninteractive",
+            # Python's order of sets reaches the bytecode it writes.
+            "PYTHONHASHSEED": "0",
+            "SOURCE_DATE_EPOCH": str(self.epoch),
+            "JS2_HOSTNAME": HOSTNAME,
+            **(settings or {}),
+        }
+        return _run([*_ALONE, *enter, *command], environment, program=command[0])
+
+
+def run(*command: str | Path, settings: Mapping[str, str] | None = None, told: str | None = None) -> str:
+    """Run a program of this machine; what it printed. `told` is its standard input. Raises ToolFailed."""
+    words = [str(word) for word in command]
+    return _run([*_WITH_US, *words], {**machine_environment(), **(settings or {})}, program=words[0], told=told)
+
+
+def run_alone(*command: str | Path, settings: Mapping[str, str] | None = None) -> str:
+    """The same for a program that mounts things: nothing of that is seen outside, or left. Raises ToolFailed."""
+    words = [str(word) for word in command]
+    environment = {**machine_environment(), **(settings or {})}
+    return _run([*_ALONE, "--mount-proc", *words], environment, program=words[0])
+
+
+def machine_environment() -> dict[str, str]:
+    """Ours, with its proxies and mirrors, but nothing that would keep a Python in the image from writing bytecode."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def check_machine() -> None:
+    """Raises CannotBuild where no build is possible at all."""
+    if os.geteuid() != 0:
+        raise CannotBuild("Building an image takes root; run it as root, for instance with sudo.")
+    missing = {package for program, package in NEEDED.items() if not shutil.which(program)}
+    if missing:
+        raise CannotBuild(f"Building an image needs more of Debian: apt-get install {' '.join(sorted(missing))}")
+    if find_spec("pip") is None:
+        raise CannotBuild("Building an image needs pip in the environment js2 runs from: python -m ensurepip")
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], *, program: str, told: str | None = None) -> str:
+    name = Path(program).name
+    standard_input = {"stdin": subprocess.DEVNULL} if told is None else {"input": told}
+    try:
+        done = subprocess.run(  # noqa: S603 - words of ours and of definitions, which run as root anyway
+            command,
+            env=dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=DEADLINE_S,
+            check=False,
+            **standard_input,  # type: ignore[call-overload]
+        )
+    except subprocess.TimeoutExpired as problem:
+        output = problem.stdout.decode(errors="replace") if isinstance(problem.stdout, bytes) else ""
+        raise ToolFailed(f"{name} took more than {DEADLINE_S:.0f} s", output) from None
+    if done.returncode:
+        raise ToolFailed(f"{name} failed with status {done.returncode}", done.stdout)
+    return str(done.stdout)
+
+
+def _last_words(output: str) -> str:
+    """What a person needs of it: lines that call themselves errors (of apt, mmdebstrap, pip), or the last three."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("E:", "ERROR:", "dpkg: error"))]
+    return " / ".join((errors or lines)[-3:])[-800:]
