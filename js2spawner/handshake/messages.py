@@ -81,7 +81,8 @@ class Activity:
 class Report:
     """How far the guest is and how it goes. The first one that names the assignment acknowledges it.
 
-    `result` is what a step of a build yielded, or the end of what a failing one said: printable lines.
+    `result` is what a step of a build yielded, or the end of what a failing one said: printable lines. `saving` is the
+    id of the save for which the guest keeps its credential off the disk, if it does.
     """
 
     stage: StageName
@@ -93,6 +94,7 @@ class Report:
     notebook_alive: bool
     notebook_restarts: int
     result: str = ""
+    saving: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +177,32 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """Take the credential off the disk and keep it off, for this save, for at most so many seconds."""
+
+    save_id: str
+    within_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.save_id, "within_s": self.within_s}
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
-    """What the hub answers to a report."""
+    """What the hub answers to a report. `report_s`: how soon it wants the next one, if sooner than usual."""
 
     lease: Lease | None = None
     stop: bool = False
+    save: Quiet | None = None
+    report_s: float | None = None
 
     def to_json(self, report_s: float) -> dict[str, Any]:
         lease = None if self.lease is None else self.lease.to_json()
-        return {"report_s": report_s, "lease": lease, "order": "stop" if self.stop else "none"}
+        soon_s = report_s if self.report_s is None else min(report_s, self.report_s)
+        answer: dict[str, Any] = {"report_s": soon_s, "lease": lease, "order": "stop" if self.stop else "none"}
+        if self.save is not None and not self.stop:
+            answer.update(order="save", save=self.save.to_json())
+        return answer
 
 
 def hello_from(body: bytes) -> Hello:
@@ -217,6 +236,7 @@ def report_from(body: bytes) -> Report:
         notebook_alive=_flag(notebook, "alive"),
         notebook_restarts=int(_number(notebook, "restarts")),
         result=_lines(told, "result", MOST_RESULT),
+        saving=_id_or_nothing(told, "saving"),
     )
 
 
@@ -284,6 +304,11 @@ def _lines(told: Mapping[str, Any], name: str, most: int) -> str:
     if not isinstance(value, str) or len(value) > most:
         raise BadMessage(f"The field {name!r} is not text of at most {most} characters.")
     return "\n".join(_printable(line) for line in value.split("\n"))
+
+
+def _id_or_nothing(told: Mapping[str, Any], name: str) -> str:
+    """An id; missing or empty there is none."""
+    return _shaped(told, name, ID) if told.get(name, "") != "" else ""
 
 
 def _printable(text: str) -> str:
