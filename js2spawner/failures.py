@@ -1,4 +1,4 @@
-"""Every way a start can fail: a name for metrics, a sentence and a remedy for the user, and what we do about it.
+"""Every way a start or a save can fail: a name for metrics, a sentence and a remedy, and what we do about it.
 
 Pure values. A failure never carries an id, a token or a traceback to the user; `detail` is for the operator's log.
 """
@@ -37,6 +37,18 @@ _ALL = (
     Failure("quota", "The hub's allocation has reached its limit.", _CHOOSE_OTHER, "give-up"),
     Failure("capacity", "The cloud has no room for this flavor right now.", _CHOOSE_OTHER, "give-up"),
     Failure("image", "The image cannot be used in this cloud.", "Choose another image. " + _TELL_OPERATOR, "give-up"),
+    Failure(
+        "image-changed",
+        "The image in the cloud is not the one that was published, so it is not used.",
+        "Choose another image, and tell the people who run this hub.",
+        "give-up",
+    ),
+    Failure(
+        "image-not-published",
+        "The image has not been published in this cloud yet.",
+        "Choose another image, or tell the people who run this hub.",
+        "give-up",
+    ),
     Failure("flavor", "The flavor is not available in this cloud.", "Choose another flavor.", "give-up"),
     Failure("network", "The hub's network is missing in this cloud.", _TELL_OPERATOR, "give-up"),
     Failure("security-group", "The hub's security group is missing in this cloud.", _TELL_OPERATOR, "give-up"),
@@ -88,6 +100,38 @@ _ALL = (
     Failure("replaced", "Another choice was started in its place.", "", "give-up"),
     Failure("expired", "The instance reached its end.", "Start again.", "give-up"),
     Failure("powered-off", "The instance was switched off from inside or in the cloud.", "Start again.", "give-up"),
+    # What goes wrong with saving an instance as an image; the instance itself goes on.
+    Failure(
+        "save-silent",
+        "The instance did not get ready to be saved in time.",
+        "Try again; one of an older image cannot be saved.",
+        "give-up",
+    ),
+    Failure("save-busy", "The cloud is busy with this instance.", "Try again in a minute.", "give-up"),
+    Failure(
+        "save-quota",
+        "The hub's allocation has no room for another image.",
+        "Delete saved images, or tell the people who run this hub.",
+        "give-up",
+    ),
+    Failure("save-refused", "The cloud refused to copy the instance.", _TELL_OPERATOR, "give-up"),
+    Failure("save-lost", "The cloud never confirmed the copy.", _TRY_LATER, "give-up"),
+    Failure("save-failed", "The cloud could not finish the copy.", _TRY_LATER, "give-up"),
+    Failure("save-slow", "The cloud took too long to copy the instance.", _TRY_LATER, "give-up"),
+    Failure(
+        "save-too-large",
+        "The copy is larger than what you may keep, so it was deleted.",
+        "Start on a flavor with a smaller disk, or delete other saved images.",
+        "give-up",
+    ),
+    Failure(
+        "save-interrupted",
+        "The instance restarted or lost its hub while it was copied, so the copy cannot be trusted and was deleted.",
+        "Save it again.",
+        "give-up",
+    ),
+    Failure("save-stopped", "The server was stopped before its copy was finished.", "", "give-up"),
+    Failure("save-cancelled", "You stopped the copy.", "Save it again whenever you like.", "give-up"),
     Failure("options", "This choice is not possible.", "Choose again.", "give-up"),
     Failure("hub", "The hub itself had an error.", "Tell the people who run this hub.", "give-up"),
 )

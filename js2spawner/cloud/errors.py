@@ -51,6 +51,20 @@ class BadImage(BadRequest):
     sentence = "The image is missing in this cloud or cannot be used."
 
 
+class ImageChanged(BadImage):
+    """The image is there, but is not the one that was vouched for: its signature or its pinned hash does not fit."""
+
+    name = "image-changed"
+    sentence = "The image in the cloud is not the one that was published, so it is not used."
+
+
+class ImageNotPublished(BadImage):
+    """No version of an image of the library is there to start."""
+
+    name = "image-not-published"
+    sentence = "The image has not been published in this cloud yet."
+
+
 class BadFlavor(BadRequest):
     name = "flavor"
     sentence = "The flavor is missing in this cloud or is not open to this hub."

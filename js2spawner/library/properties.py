@@ -20,6 +20,12 @@ SIGNATURE = "js2_signature"
 PROMOTED_AT = "js2_promoted_at"
 """When it became current, ISO 8601 in UTC: of an image's versions the one promoted last is the current one."""
 
+WITHDRAWN_AT = "js2_withdrawn_at"
+"""When somebody went back from it to the version before, likewise."""
+
+UNTESTED = "js2_untested"
+"""There, and "yes", if it was published without a boot test."""
+
 KIND = "js2_kind"
 PUBLISHED, SAVED = "published", "saved"
 """Of the library, or saved by a user from a running instance."""
