@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from js2spawner import located_yaml
 from js2spawner.lease import Policy
 from js2spawner.located_yaml import FileError, Located, Mistake, YamlPath, shown
+from js2spawner.saved import NOTHING_KEPT, Allowance
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -48,8 +49,27 @@ class Region(_Entry):
     config_drive: bool = True
 
 
+class Saves(_Settings):
+    """How many instances one person may keep as images, how large together in GB, and whether a group may use them.
+
+    Members of the groups in `freeze` may freeze theirs for a group they are in.
+    """
+
+    most: int = Field(3, ge=0, le=1000)
+    most_gb: float = Field(40, gt=0, le=1_000_000)
+    share: bool = True
+    freeze: Names = ()
+
+    @property
+    def allowance(self) -> Allowance:
+        return Allowance(self.most, self.most_gb, self.share, self.freeze)
+
+
 class Profile(_Entry):
-    """The terms of use: `retries` are further attempts after one that failed for a passing reason."""
+    """The terms of use: `retries` are further attempts after one that failed for a passing reason.
+
+    Without `saves` no instance can be kept as an image.
+    """
 
     sudo: bool = False
     idle_minutes: float = Field(60, gt=0, le=60 * 24 * 30)
@@ -58,6 +78,11 @@ class Profile(_Entry):
     extend_minutes: float = Field(60, gt=0, le=60 * 24 * 7)
     extensions: int = Field(3, ge=0, le=1000)
     retries: int = Field(2, ge=0, le=10)
+    saves: Saves | None = None
+
+    @property
+    def allowance(self) -> Allowance:
+        return self.saves.allowance if self.saves else NOTHING_KEPT
 
     @property
     def policy(self) -> Policy:

@@ -237,6 +237,9 @@ class Allowance:
         return max(0.0, self.most_gb - sum(kept))
 
 
+NOTHING_KEPT = Allowance(most=0, most_gb=0, share=False, freezers=())
+
+
 def plain_gb(size_gb: float) -> str:
     """A size as a person says it."""
     if size_gb < 0.095:
