@@ -41,7 +41,10 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that is needed to create the instance and to judge it; ids are OpenStack's, names are the catalog's."""
+    """All that is needed to create the instance and to judge it; ids are OpenStack's, names are the catalog's.
+
+    `saved`: the id of the saved image it is made from; `image` is then the one of the catalog that this comes from.
+    """
 
     region: str
     image: str
@@ -56,6 +59,12 @@ class Plan:
     config_drive: bool
     longest_s: float
     deadlines: Deadlines = Deadlines()
+    saved: str = ""
+
+    @property
+    def choice(self) -> tuple[str, str, str, str]:
+        """What the user asked for, as far as an instance that is there already can be the answer."""
+        return self.region, self.image, self.saved, self.flavor
 
 
 # ---- states: one per wait -------------------------------------------------------------------------------------------

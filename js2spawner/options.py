@@ -5,8 +5,8 @@ Pure. The catalog says what is offered, the offer says what the cloud has at the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from js2spawner.catalog import Catalog, FlavorEntry, ImageEntry, Profile, Region
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.lease import duration
 from js2spawner.located_yaml import shown
+from js2spawner.saved import PREFIX, Saved, may_start, plain_gb
 
 FIELDS = ("image", "flavor")
 
@@ -62,12 +63,13 @@ NOTHING_KNOWN = Offer(flavors={}, images={}, limits=None, full_since={}, typical
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A request that was found right."""
+    """A request that was found right. `saved`: it is for this saved image, and `image` is made of it and its parent."""
 
     image: ImageEntry
     flavor: FlavorEntry
     profile: Profile
     region: Region
+    saved: Saved | None = None
 
 
 def from_form(form: Mapping[str, Any]) -> dict[str, str]:
@@ -97,16 +99,61 @@ def _unknown(name: object) -> str:
     return f"This hub knows no option {shown(name)}; it knows {' and '.join(FIELDS)}."
 
 
-def check(raw: object, *, catalog: Catalog, who: Who, offer: Offer | None = None) -> Choice:
+def check(
+    raw: object, *, catalog: Catalog, who: Who, offer: Offer | None = None, saved: Sequence[Saved] = ()
+) -> Choice:
     """The choice that `raw` stands for: {"image": name, "flavor": name}, both optional.
 
     Without an image the default one is taken, or the first that this user may use; likewise for the flavor. Raises
-    OptionsError. `offer` None, or one that is not known, leaves out what only the cloud can say.
+    OptionsError. `offer` None, or one that is not known, leaves out what only the cloud can say. `saved` are the saved
+    images that the cloud has at the moment, whoever's they are: here it is decided who may start one.
     """
     asked = _asked(raw)
-    image = _image(asked.get("image"), catalog, who, offer)
+    name = asked.get("image")
+    kept = _saved(name, who, saved) if name is not None and name.startswith(PREFIX) else None
+    if kept is None:
+        image = _image(name, catalog, who, offer)
+    else:
+        image, offer = saved_entry(kept, catalog), _with_saved(offer, (kept,))
+        if sentence := _image_refused(image, catalog, who, offer):
+            raise OptionsError("image", sentence)
     flavor = _flavor(asked.get("flavor"), image, catalog, who, offer)
-    return Choice(image, flavor, catalog.profile_of(image), catalog.region_of(image))
+    return Choice(image, flavor, catalog.profile_of(image), catalog.region_of(image), kept)
+
+
+def _saved(name: str, who: Who, saved: Sequence[Saved]) -> Saved:
+    """The saved image of that name, if this user may start it. Of others' they learn nothing."""
+    found = next((each for each in saved if each.name == name and may_start(each, who)), None)
+    if found is None:
+        raise OptionsError("image", "This saved image does not exist any more, or is not shared with you.")
+    return found
+
+
+def saved_entry(kept: Saved, catalog: Catalog) -> ImageEntry:
+    """A saved image as an entry of the catalog: under the terms, and with the needs, of the image it comes from.
+
+    Its groups are its parent's too: what only some may use is not opened to others by a copy. One whose parent has left
+    the catalog is under the default image's terms.
+    """
+    parent = catalog.image(kept.words.parent) or catalog.default_image
+    # A region of which the catalog knows nothing would have no desk: nothing is ever found there.
+    return parent.model_copy(
+        update={
+            "name": kept.name,
+            "title": kept.title,
+            "description": kept.words.note,
+            "image": kept.id,
+            "library": None,
+            "sha512": None,
+            "inside": (),
+            "region": kept.region,
+        }
+    )
+
+
+def _with_saved(offer: Offer | None, saved: Sequence[Saved]) -> Offer | None:
+    """The offer with these images in it: what Glance demands of a flavor holds for them too."""
+    return offer and replace(offer, images={**offer.images, **{kept.name: kept.image for kept in saved}})
 
 
 def _asked(raw: object) -> dict[str, str]:
@@ -214,19 +261,28 @@ def _for_members(groups: tuple[str, ...] | None) -> str:
 
 
 def choices(
-    catalog: Catalog, who: Who, offer: Offer | None, chosen: Mapping[str, object], now: datetime
+    catalog: Catalog,
+    who: Who,
+    offer: Offer | None,
+    chosen: Mapping[str, object],
+    now: datetime,
+    saved: Sequence[Saved] = (),
 ) -> dict[str, Any]:
     """What the form's template shows. `chosen` is what this user asked for last time, kept where it still can be."""
-    offer = offer or NOTHING_KNOWN
+    mine = [kept for kept in saved if may_start(kept, who) and (kept.owner == who.name or kept.group in who.groups)]
+    offer = _with_saved(offer or NOTHING_KNOWN, mine) or NOTHING_KNOWN
     flavors = [flavor for flavor in catalog.flavors if _offered(flavor, offer)]
     return {
-        "images": [_image_shown(image, catalog, who, offer) for image in catalog.images],
+        "images": [
+            *(_image_shown(image, catalog, who, offer) for image in catalog.images),
+            *(_saved_shown(kept, catalog, who, offer) for kept in mine),
+        ],
         "flavors": [_flavor_shown(flavor, who, offer, now) for flavor in flavors],
         "typical": {
             f"{image}|{flavor}": {"p50_s": p50_s, "p90_s": p90_s}
-            for (image, flavor), (p50_s, p90_s) in offer.typical_s.items()
+            for (image, flavor), (p50_s, p90_s) in _typical(offer, mine).items()
         },
-        "chosen": _chosen(catalog, who, offer, chosen),
+        "chosen": _chosen(catalog, who, offer, chosen, mine),
         "cloud_known": offer.known,
     }
 
@@ -254,6 +310,28 @@ def _image_shown(image: ImageEntry, catalog: Catalog, who: Who, offer: Offer) ->
             "longest_hours": _plain(profile.longest_hours),
         },
     }
+
+
+def _saved_shown(kept: Saved, catalog: Catalog, who: Who, offer: Offer) -> dict[str, Any]:
+    parent = catalog.image(kept.words.parent)
+    told = {
+        "mine": kept.owner == who.name,
+        "owner": kept.owner,
+        "group": kept.group,
+        "frozen": kept.frozen,
+        "at": kept.words.saved_at.isoformat(timespec="minutes"),
+        "size": plain_gb(kept.size_gb),
+        "parent": parent.title if parent else kept.words.parent,
+    }
+    return {**_image_shown(saved_entry(kept, catalog), catalog, who, offer), "saved": told}
+
+
+def _typical(offer: Offer, saved: Sequence[Saved]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Typical times; a saved image starts about as its parent does, and is not told apart from it in the history."""
+    told = dict(offer.typical_s)
+    for kept in saved:
+        told |= {(kept.name, flavor): s for (image, flavor), s in offer.typical_s.items() if image == kept.words.parent}
+    return told
 
 
 def _flavor_shown(flavor: FlavorEntry, who: Who, offer: Offer, now: datetime) -> dict[str, Any]:
@@ -295,12 +373,14 @@ def _room(flavor: FlavorEntry, offer: Offer, now: datetime) -> tuple[str, str]:
     return "yes", "Has room now."
 
 
-def _chosen(catalog: Catalog, who: Who, offer: Offer, chosen: Mapping[str, object]) -> dict[str, str]:
+def _chosen(
+    catalog: Catalog, who: Who, offer: Offer, chosen: Mapping[str, object], saved: Sequence[Saved]
+) -> dict[str, str]:
     """The form's first selection: the last choice, as much of it as still holds, else the defaults."""
     last = {field: value for field in FIELDS if isinstance(value := chosen.get(field), str)}
     for asked in (last, {"image": last.get("image")}, {}):
         try:
-            choice = check(asked, catalog=catalog, who=who, offer=offer)
+            choice = check(asked, catalog=catalog, who=who, offer=offer, saved=saved)
         except OptionsError:
             continue
         return {"image": choice.image.name, "flavor": choice.flavor.name}

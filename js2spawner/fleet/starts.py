@@ -98,8 +98,7 @@ class Start:
         """An instance of the same choice that an earlier hub process left behind, else a new attempt."""
         found = self._fleet.current(self._request.owner)
         if found is not None:
-            wanted = self._request.plan
-            if (found.plan.region, found.plan.image, found.plan.flavor) == (wanted.region, wanted.image, wanted.flavor):
+            if found.plan.choice == self._request.plan.choice:
                 self._on_attempt(found)
                 return self._fleet.claim(found.attempt_id) or found
             await self._fleet.end(found.attempt_id, failure("replaced"))
