@@ -171,7 +171,7 @@ class Js2Spawner(Spawner):
             self.log.error("the choice page goes without the cloud's answers: %s", error)
         shown = options.choices(catalog, self._who(), offer, self.user_options or {}, datetime.now(UTC))
         template = self.user.settings["jinja2_env"].get_template("options_form.html")
-        return str(await template.render_async(**shown))
+        return str(await template.render_async(base_url=self.hub.base_url, **shown))
 
     # ---- certificates -----------------------------------------------------------------------------------------------
 

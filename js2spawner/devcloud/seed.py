@@ -15,6 +15,7 @@ from js2spawner.devcloud.neutron.groups import default_group
 from js2spawner.devcloud.neutron.networks import auto_network, external_network
 from js2spawner.devcloud.nova.machine_of import GPU_SPEC
 from js2spawner.devcloud.records import Flavor, Image, Project, User
+from js2spawner.devcloud.software import properties as software
 
 DATA = Path(__file__).parent / "data"
 MEMBER = ("member", "reader")
@@ -87,5 +88,10 @@ def _image(cloud: DevCloud, row: Mapping[str, Any], owner: str) -> Image:
         min_disk_gb=row["min_disk_gb"],
         disk_format="raw",
         container_format="bare",
-        properties={"hw_disk_bus": "scsi", "hw_scsi_model": "virtio-scsi", "hw_qemu_guest_agent": "yes"},
+        properties={
+            "hw_disk_bus": "scsi",
+            "hw_scsi_model": "virtio-scsi",
+            "hw_qemu_guest_agent": "yes",
+            **(software() if row.get("lists_software") else {}),
+        },
     )

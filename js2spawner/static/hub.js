@@ -7,7 +7,7 @@ const LONGEST_REASON = 500;
  * Ask the hub. Resolves with the response if it is a success; otherwise rejects with an Error whose message is
  * a sentence for the user.
  */
-export async function ask(url, { method = "GET", xsrf = "", accept = "application/json", body = null } = {}) {
+export async function ask(url, { method = "GET", xsrf = "", accept = "application/json", body = null, cache = "no-store" } = {}) {
   const headers = { Accept: accept };
   if (xsrf) headers["X-XSRFToken"] = xsrf;
   if (body !== null) headers["Content-Type"] = "application/json";
@@ -15,7 +15,7 @@ export async function ask(url, { method = "GET", xsrf = "", accept = "applicatio
     method,
     headers,
     body: body === null ? undefined : JSON.stringify(body),
-    cache: "no-store",
+    cache,
     credentials: "same-origin",
     signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
   });
