@@ -28,6 +28,6 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _licence(told: str) -> str:
-    """`GPL-2 | file LICENSE`: a bar is a choice, a file adds what the name leaves open ("Writing R Extensions", 1.1.2)."""
+    """`GPL-2 | file LICENSE`: a bar is a choice, a file fills in the name ("Writing R Extensions", 1.1.2)."""
     names = [re.sub(r"\+?\s*file LICEN[CS]E", "", choice).strip() for choice in told.split("|")]
     return licences.any_of(licences.from_words(name) for name in names if name)
