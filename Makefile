@@ -7,7 +7,7 @@ BIN := .venv/bin
 CLOUD ?= devcloud
 
 .PHONY: install demo test unit browser lint format bench docs lock clean \
-	openstack openstack-down openstack-prepare test-contract test-openstack test-boot
+	openstack openstack-down openstack-prepare test-contract test-openstack test-boot images
 
 install:
 	@$(PYTHON) tools/install.py
@@ -44,6 +44,10 @@ test-openstack: install
 
 test-boot: install
 	$(BIN)/pytest tests/openstack -m boot
+
+# Images of the library that need no cloud: built here and booted (docs/images.md); needs root. IMAGES="minimal r" for some.
+images: install
+	@$(BIN)/python tools/images.py $(IMAGES)
 
 lint: install
 	$(BIN)/ruff check .
