@@ -1,6 +1,6 @@
 """What building images takes: seconds a step and megabytes, first with nothing kept from before, then from archives.
 
-A build takes minutes and root, so without a NAME nothing is built. `.venv/bin/python bench/bench_image_builds.py minimal`
+A build takes minutes and root, so nothing is built unless images are named: `bench_image_builds.py minimal`.
 """
 
 from __future__ import annotations
