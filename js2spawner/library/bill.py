@@ -6,15 +6,14 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cache
 from textwrap import fill
 
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
-from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
+from cyclonedx.model.license import License
 from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
-from license_expression import ExpressionError, Licensing, get_spdx_licensing
 from packageurl import PackageURL
 
 from js2spawner.library.software import Package
@@ -72,17 +71,6 @@ def _component(package: Package, distribution: tuple[str, str]) -> Component:
     )
 
 
-def _licences(told: str) -> list[LicenseExpression | DisjunctiveLicense]:
-    """An SPDX expression where it is one; anything else is a name."""
-    if not told:
-        return []
-    try:
-        parsed = _spdx().parse(told, validate=True, strict=True)
-    except ExpressionError:
-        parsed = None
-    return [DisjunctiveLicense(name=told)] if parsed is None else [LicenseExpression(str(parsed))]
-
-
-@cache
-def _spdx() -> Licensing:
-    return get_spdx_licensing()
+def _licences(told: str) -> list[License]:
+    """What SPDX knows by a name or as an expression; anything else in the words it was told in."""
+    return [LicenseFactory().make_from_string(told)] if told else []

@@ -24,12 +24,12 @@ def packages(root: Path) -> Iterator[Package]:
 def _licence(found: Distribution) -> str:
     """What the package says of itself, the most exact first (core metadata 2.4, and older ways)."""
     told = found.metadata
-    if expression := told.get("License-Expression"):
-        return expression.strip()
+    if "License-Expression" in told:
+        return told["License-Expression"].strip()
     classifiers = [each for each in told.get_all("Classifier") or [] if each.startswith("License ::")]
     named = [name for name in map(licences.from_classifier, classifiers) if name]
     if named:
         return licences.any_of(named)
-    free_text = (told.get("License") or "").strip()
+    free_text = told["License"].strip() if "License" in told else ""
     # Some put the whole text there.
     return licences.from_words(free_text) if len(free_text) <= 80 and "\n" not in free_text else ""

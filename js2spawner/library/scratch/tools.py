@@ -155,7 +155,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], *, program: str
             errors="replace",
             timeout=DEADLINE_S,
             check=False,
-            **standard_input,  # type: ignore[call-overload]
+            **standard_input,
         )
     except subprocess.TimeoutExpired as problem:
         output = problem.stdout.decode(errors="replace") if isinstance(problem.stdout, bytes) else ""

@@ -35,9 +35,10 @@ def test_every_package_is_a_component_with_an_address_that_scanners_know():
     assert len(found) == len(PACKAGES)
 
 
-def test_a_licence_is_an_expression_only_if_spdx_knows_it():
+def test_a_licence_has_a_name_of_spdxs_only_if_that_knows_it():
     found = components()
-    assert found["numpy"]["licenses"] == [{"expression": "BSD-3-Clause"}]
+    assert found["numpy"]["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]
+    assert found["libstdc++6"]["licenses"] == [{"expression": "GPL-3.0-or-later WITH GCC-exception-3.1"}]
     assert found["dplyr"]["licenses"] == [{"license": {"name": "somebody's own"}}]
     assert "licenses" not in found["base-files"]
 
