@@ -29,6 +29,7 @@ class Settings:
     hub_id: str | None
     catalog: Path
     clouds_yaml: Path | None
+    image_keys: Path | None
     database_url: str | None
     bind_url: str
     hub_bind_url: str
@@ -78,6 +79,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         hub_id=read.maybe("JS2_HUB_ID", _uuid),
         catalog=read.get("JS2_CATALOG", _path, _HERE / "catalog.yaml"),
         clouds_yaml=read.maybe("JS2_CLOUDS_YAML", _path),
+        image_keys=read.maybe("JS2_IMAGE_KEYS", _path),
         database_url=read.maybe("JS2_DATABASE_URL", _database),
         bind_url=read.get("JS2_BIND_URL", _url, "http://127.0.0.1:8000"),
         hub_bind_url=read.get("JS2_HUB_BIND_URL", _url, "http://127.0.0.1:8081"),

@@ -50,5 +50,7 @@ def _fleet(c: Any, settings: Settings) -> None:
         c.Js2Fleet.hub_id = settings.hub_id
     if settings.clouds_yaml:
         c.Js2Fleet.clouds_yaml = str(settings.clouds_yaml)
+    if settings.image_keys:
+        c.Js2Fleet.image_keys_file = str(settings.image_keys)
     if settings.idle_minutes:
         c.Js2Fleet.idle_minutes = settings.idle_minutes

@@ -6,6 +6,7 @@ counts: it is the order on the page, and the first region is the default one. do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,14 +119,17 @@ class FlavorEntry(_Entry):
 
 
 class ImageEntry(_Entry):
-    """One image as users see it. `image` is Glance's name (the newest of that name is taken) or id.
+    """One image as users see it: either `library`, the current version of that image of the library, or `image`,
+    Glance's name (the newest of that name is taken) or id, which `sha512` pins to data of that hash.
 
     `smallest` and `flavors` narrow the flavors it may run on; `groups` narrows who may use it.
     """
 
     title: Text
     description: Text
-    image: Text
+    image: Text | None = None
+    library: Name | None = None
+    sha512: Text | None = None
     inside: Texts = ()
     gpu: Literal["required", "possible", "no"] = "no"
     smallest: Text | None = None
@@ -141,6 +145,8 @@ class Defaults(_Settings):
     image: Text
     flavor: Text
 
+
+_SHA512 = re.compile(r"[0-9a-fA-F]{128}")
 
 _SECTIONS: dict[str, tuple[str, type[_Entry]]] = {
     "regions": ("region", Region),
@@ -174,6 +180,7 @@ class Catalog:
         entries = {section: tuple(_entries(located, section, mistakes)) for section in _SECTIONS}
         defaults = _defaults(located, mistakes)
         mistakes += _references(located, entries["images"])
+        mistakes += _sources(entries["images"])
         if mistakes or defaults is None:
             raise CatalogError(located.told(mistakes))
         catalog = cls(**entries, defaults=defaults)
@@ -308,6 +315,25 @@ def _references(located: Located, images: Iterable[ImageEntry]) -> Iterator[Mist
     for setting, section in (("image", "images"), ("flavor", "flavors")):
         if isinstance(defaults, dict) and (sentence := lost(section, defaults.get(setting))):
             yield ("defaults", setting), sentence
+
+
+def _sources(images: Iterable[ImageEntry]) -> Iterator[Mistake]:
+    """Entries that do not say where their image comes from, or say it twice."""
+    for image in images:
+        here: YamlPath = ("images", image.name)
+        thing = f"image {shown(image.name)}"
+        if image.image is None and image.library is None:
+            yield here, f"{thing} lacks “library” (an image of the library) or “image” (a name in the cloud); add one."
+        if image.image is not None and image.library is not None:
+            yield (*here, "library"), f"{thing} has both “library” and “image”; keep one."
+        if image.sha512 is None:
+            continue
+        if image.library is not None:
+            sentence = f"{thing} comes from the library, whose signature covers the data; remove “sha512”."
+            yield (*here, "sha512"), sentence
+        elif not _SHA512.fullmatch(image.sha512):
+            sentence = f"“sha512” of {thing} must be 128 hexadecimal digits: what Glance shows as os_hash_value."
+            yield (*here, "sha512"), sentence
 
 
 def _contradictions(catalog: Catalog) -> Iterator[Mistake]:

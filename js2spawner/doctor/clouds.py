@@ -9,10 +9,22 @@ from typing import TypeVar
 
 from js2spawner.catalog import Catalog, FlavorEntry, ImageEntry, Region
 from js2spawner.cloud.cloud import Cloud
-from js2spawner.cloud.errors import BadCloudConfig, BadNetwork, CloudError, Gone, SignInFailed, Unreachable
+from js2spawner.cloud.errors import (
+    BadCloudConfig,
+    BadImage,
+    BadNetwork,
+    CloudError,
+    Gone,
+    ImageChanged,
+    ImageNotPublished,
+    SignInFailed,
+    Unreachable,
+)
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.cloud.settings import CloudSettings
 from js2spawner.doctor.findings import Finding, fail, ok, warn
+from js2spawner.library.resolving import resolve
+from js2spawner.library.signing import NO_KEYS, PublicKeys
 
 T = TypeVar("T")
 
@@ -36,18 +48,27 @@ class Place:
     network: str | None
     images: tuple[ImageEntry, ...] = ()
     flavors: tuple[FlavorEntry, ...] = ()
+    image_keys: PublicKeys = NO_KEYS
 
 
-def places(catalog: Catalog, *, only_cloud: str | None) -> list[Place]:
+def places(catalog: Catalog, *, only_cloud: str | None, image_keys: PublicKeys = NO_KEYS) -> list[Place]:
     """The regions of the catalog with what each must have; `only_cloud` leaves out those of other clouds."""
     regions = [each for each in catalog.regions if only_cloud in (None, each.cloud)]
-    return [_place(catalog, region) for region in regions]
+    return [_place(catalog, region, image_keys) for region in regions]
 
 
-def _place(catalog: Catalog, region: Region) -> Place:
+def _place(catalog: Catalog, region: Region, image_keys: PublicKeys) -> Place:
     images = tuple(image for image in catalog.images if catalog.region_of(image) == region)
     flavors = {flavor.name: flavor for image in images for flavor in catalog.flavors_for(image)}
-    return Place(f"region {region.name}", region.cloud, region.region, region.network, images, tuple(flavors.values()))
+    return Place(
+        f"region {region.name}",
+        region.cloud,
+        region.region,
+        region.network,
+        images,
+        tuple(flavors.values()),
+        image_keys,
+    )
 
 
 async def examine_clouds(these: Iterable[Place], clouds_yaml: str | None) -> list[Finding]:
@@ -108,19 +129,28 @@ async def _volumes(place: Place, cloud: Cloud) -> list[Finding]:
 
 
 def check_images(place: Place, images: list[Image]) -> list[Finding]:
-    """Every image of the catalog must be there, active, and small enough for a flavor it may run on."""
+    """Every image of the catalog must be there, active, and the one that was vouched for."""
     about = f"{place.title}: images"
-    usable = {name for image in images if image.status == "active" for name in (image.id, image.name)}
-    missing = [
-        fail(
-            about,
-            f"{entry.image!r} (image {entry.name}) is missing or not active.",
-            "Upload it, or change the catalog.",
-        )
-        for entry in place.images
-        if entry.image not in usable
-    ]
-    return missing or [ok(about, f"{len(place.images) or len(images)} are there.")]
+    wrong = [finding for entry in place.images for finding in _wrong(about, place, entry, images)]
+    return wrong or [ok(about, f"{len(place.images) or len(images)} are there.")]
+
+
+def _wrong(about: str, place: Place, entry: ImageEntry, images: list[Image]) -> list[Finding]:
+    try:
+        resolve(entry, images, place.image_keys)
+    except ImageChanged as problem:
+        remedy = "Find out who changed it; publish it again, or trust the key it is signed with."
+        return [fail(about, f"{_capital(problem.detail)} (image {entry.name}).", remedy)]
+    except ImageNotPublished as problem:
+        return [fail(about, f"{_capital(problem.detail)} (image {entry.name}).", "Publish it, or change the catalog.")]
+    except BadImage:
+        sentence = f"{entry.image!r} (image {entry.name}) is missing or not active."
+        return [fail(about, sentence, "Upload it, or change the catalog.")]
+    return []
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def check_flavors(place: Place, flavors: list[Flavor]) -> list[Finding]:

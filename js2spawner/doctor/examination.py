@@ -11,6 +11,7 @@ from js2spawner.doctor.clouds import Place, examine_clouds, places
 from js2spawner.doctor.findings import Finding, fail, ok, warn
 from js2spawner.doctor.machine import examine_machine
 from js2spawner.doctor.subject import Subject
+from js2spawner.library.signing import NO_KEYS, KeyFileError, PublicKeys
 
 
 def examine(subject: Subject) -> list[Finding]:
@@ -20,7 +21,9 @@ def examine(subject: Subject) -> list[Finding]:
     catalog, about_catalog = read_catalog(subject)
     findings += about_catalog
     if catalog is not None:
-        found = places(catalog, only_cloud=subject.cloud)
+        keys, about_keys = read_image_keys(subject, catalog)
+        findings += about_keys
+        found = places(catalog, only_cloud=subject.cloud, image_keys=keys)
     else:
         found = [Place(f"cloud {subject.cloud}", subject.cloud, None, None)] if subject.cloud else []
     if not found:
@@ -39,6 +42,20 @@ def read_catalog(subject: Subject) -> tuple[Catalog | None, list[Finding]]:
         ]
     counts = f"{len(catalog.images)} images, {len(catalog.flavors)} flavors, {len(catalog.regions)} regions"
     return catalog, [ok("catalog", f"{counts} in {subject.catalog}.")]
+
+
+def read_image_keys(subject: Subject, catalog: Catalog) -> tuple[PublicKeys, list[Finding]]:
+    """The keys that vouch for the library's images; the hub does not start without them if its catalog needs some."""
+    needed = any(entry.library for entry in catalog.images)
+    if subject.image_keys is None:
+        remedy = "Set JS2_IMAGE_KEYS to a file with the publisher's signing.pub."
+        sentence = "The catalog has images of the library, but no key vouches for them."
+        return NO_KEYS, [fail("image keys", sentence, remedy)] if needed else []
+    try:
+        keys = PublicKeys.read(Path(subject.image_keys))
+    except KeyFileError as problem:
+        return NO_KEYS, [fail("image keys", str(problem), "Put it right; the hub does not start before.")]
+    return keys, [ok("image keys", f"{len(keys.by_id)} in {subject.image_keys}.")]
 
 
 def _no_cloud(subject: Subject, catalog: Catalog | None) -> Finding:

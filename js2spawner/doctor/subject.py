@@ -13,6 +13,7 @@ class Subject:
     clouds_yaml: str | None = None
     cloud: str | None = None
     catalog: str | None = None
+    image_keys: str | None = None
     handshake_bind: str | None = None
     state_dir: str | None = None
     database_url: str | None = None
@@ -26,6 +27,7 @@ def subject_from(
         clouds_yaml=clouds or environment.get("JS2_CLOUDS_YAML"),
         cloud=cloud,
         catalog=catalog or environment.get("JS2_CATALOG"),
+        image_keys=environment.get("JS2_IMAGE_KEYS"),
         handshake_bind=environment.get("JS2_HANDSHAKE_BIND"),
         state_dir=environment.get("JS2_STATE_DIR"),
         database_url=environment.get("JS2_DATABASE_URL"),

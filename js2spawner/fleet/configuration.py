@@ -31,6 +31,7 @@ from js2spawner.handshake.handlers import HandshakeSettings
 from js2spawner.handshake.server import HandshakeServer
 from js2spawner.handshake.userdata import user_data
 from js2spawner.instance import Deadlines
+from js2spawner.library.signing import NO_KEYS, KeyFileError, PublicKeys
 
 if TYPE_CHECKING:
     pass
@@ -63,6 +64,10 @@ class Js2Fleet(SingletonConfigurable):
     catalog_file = Unicode(
         "catalog.yaml",
         help="Path of the catalog: images, flavors, regions, profiles. Default: `catalog.yaml`.",
+    ).tag(config=True)
+    image_keys_file = Unicode(
+        help="""Path of the public keys that vouch for the images of the library, one a line, as `js2 image publish`
+        writes them to `signing.pub`. Needed as soon as the catalog has an image with `library`. Default: empty.""",
     ).tag(config=True)
     idle_minutes = Float(
         None,
@@ -183,12 +188,13 @@ class Js2Fleet(SingletonConfigurable):
         try:
             self._check_settings()
             catalog = self.catalog
+            image_keys = self._image_keys(catalog)
             authority = await asyncio.to_thread(
                 Authority.open, Path(self.state_dir) / "handshake", str(urlsplit(self.handshake_connect_url).hostname)
             )
-            fleet = self._make_fleet(catalog, authority)
+            fleet = self._make_fleet(catalog, authority, image_keys)
             await self._start(fleet, authority)
-        except (CatalogError, BadAuthority, StoreFailed) as error:
+        except (CatalogError, KeyFileError, BadAuthority, StoreFailed) as error:
             raise FleetNotReady(str(error)) from error
         return fleet
 
@@ -206,11 +212,22 @@ class Js2Fleet(SingletonConfigurable):
                     "for example ['10.0.0.5/32'] (by default it is the host of handshake_connect_url)"
                 ) from None
 
-    def _make_fleet(self, catalog: Catalog, authority: Authority) -> Fleet:
+    def _image_keys(self, catalog: Catalog) -> PublicKeys:
+        """The keys that vouch for images. Raises KeyFileError; FleetNotReady when the catalog needs some."""
+        if self.image_keys_file:
+            return PublicKeys.read(Path(self.image_keys_file))
+        if of_library := [entry.name for entry in catalog.images if entry.library]:
+            raise FleetNotReady(
+                f"{self.catalog_file}: {', '.join(of_library)} come from the library, but no key vouches for it; set "
+                "Js2Fleet.image_keys_file (JS2_IMAGE_KEYS) to a file with the publisher's signing.pub"
+            )
+        return NO_KEYS
+
+    def _make_fleet(self, catalog: Catalog, authority: Authority, image_keys: PublicKeys) -> Fleet:
         return Fleet(
             FleetSettings(self.hub_id, Pace(self.list_interval_s, self.quiet_list_interval_s), self.orphan_grace_s),
             Store(self.database_url, self.hub_id),
-            self._desks(catalog),
+            self._desks(catalog, image_keys),
             user_data=lambda attempt_id, ticket: user_data(
                 hub_url=self.handshake_connect_url,
                 authority_pem=authority.ca_pem,
@@ -251,7 +268,7 @@ class Js2Fleet(SingletonConfigurable):
         settings = CloudSettings(calls_per_second=self.calls_per_second, call_timeout_s=self.call_timeout_s)
         return Cloud(region.cloud, region=region.region, config_file=self.clouds_yaml or None, settings=settings)
 
-    def _desks(self, catalog: Catalog) -> dict[str, RegionDesk]:
+    def _desks(self, catalog: Catalog, image_keys: PublicKeys) -> dict[str, RegionDesk]:
         return {
             region.name: RegionDesk(
                 region,
@@ -261,6 +278,7 @@ class Js2Fleet(SingletonConfigurable):
                 hub_cidrs=tuple(self.hub_cidrs),
                 clock=time.time,
                 log=self.log,
+                image_keys=image_keys,
             )
             for region in catalog.regions
         }

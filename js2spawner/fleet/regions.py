@@ -17,12 +17,17 @@ from js2spawner.catalog import Catalog, Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import BadFlavor, BadImage, CloudError
 from js2spawner.cloud.records import Flavor, Image, Limits, SecurityGroupRule
+from js2spawner.library.resolving import resolve, resolved
+from js2spawner.library.signing import NO_KEYS, PublicKeys
 from js2spawner.options import Choice, Offer
 
 T = TypeVar("T")
 
 NOTEBOOK_PORT = 8888
 _CONSOLE_MOST = 16 * 1024
+
+IMAGES_FRESH_S = 60.0
+"""How long a promotion, or somebody's change of an image, may go unnoticed by a start."""
 
 
 @dataclass(slots=True)
@@ -80,6 +85,7 @@ class RegionDesk:
         hub_cidrs: tuple[str, ...],
         clock: Callable[[], float],
         log: logging.Logger | logging.LoggerAdapter[logging.Logger],
+        image_keys: PublicKeys = NO_KEYS,
     ) -> None:
         self.region = region
         self.cloud = cloud
@@ -88,21 +94,28 @@ class RegionDesk:
         self._hub_cidrs = hub_cidrs
         self._clock = clock
         self._log = log
+        self.image_keys = image_keys
         self._full_since: dict[str, float] = {}
-        self._images = Kept(cloud.images.list, 300, clock)
+        self._images = Kept(cloud.images.list, IMAGES_FRESH_S, clock)
         self._flavors = Kept(cloud.compute.flavors, 300, clock)
         self._limits = Kept(cloud.compute.limits, 15, clock)
         self._network = Kept(self._find_network, 3600, clock)
         self._group = Kept(self._ensure_group, 3600, clock)
 
     async def ids(self, choice: Choice) -> Ids:
-        """The choice in ids. Raises BadImage, BadFlavor, BadNetwork, or what the cloud answered."""
+        """The choice in ids.
+
+        Raises BadImage (ImageChanged, ImageNotPublished), BadFlavor, BadNetwork, or what the cloud answered.
+        """
         images, flavors, network_id, group = await asyncio.gather(
             self._images.get(), self._flavors.get(), self._network.get(), self._group.get()
         )
-        image = _newest(images, choice.image.image)
-        if image is None:
-            raise BadImage(f"no usable image named {choice.image.image!r} in region {self.region.name}")
+        try:
+            # A saved image was asked for by its id a moment ago; the list may be older than it is.
+            image = choice.saved.image if choice.saved else resolve(choice.image, images, self.image_keys)
+        except BadImage as error:
+            self._log.error("region %s: image %s: %s", self.region.name, choice.image.name, error.detail)
+            raise
         flavor = next((f for f in flavors if f.name == choice.flavor.name and not f.disabled), None)
         if flavor is None:
             raise BadFlavor(f"no flavor named {choice.flavor.name!r} in region {self.region.name}")
@@ -118,6 +131,10 @@ class RegionDesk:
             self._log.warning("region %s: offering what was known before: %s", self.region.name, error)
             known = self._images.last is not None and self._flavors.last is not None
         return self._offer(self._images.last or [], self._flavors.last or [], self._limits.last, typical, known)
+
+    async def images(self) -> list[Image]:
+        """The images of this region, as fresh as starts see them. Raises CloudError."""
+        return await self._images.get()
 
     async def console(self, server_id: str, lines: int) -> str:
         """The end of an instance's console log, bounded; empty when the cloud gives none (it may be gone already)."""
@@ -142,7 +159,7 @@ class RegionDesk:
         typical: Mapping[tuple[str, str], tuple[float, float]],
         known: bool,
     ) -> Offer:
-        found = {entry.name: _newest(images, entry.image) for entry in self._catalog.images}
+        found = {entry.name: resolved(entry, images, self.image_keys) for entry in self._catalog.images}
         return Offer(
             flavors={flavor.name: flavor for flavor in flavors if not flavor.disabled},
             images={name: image for name, image in found.items() if image is not None},
@@ -170,9 +187,3 @@ class RegionDesk:
 
 def _admit(cidr: str, port: int) -> SecurityGroupRule:
     return SecurityGroupRule("", "ingress", "IPv4", "tcp", port, port, cidr)
-
-
-def _newest(images: list[Image], wanted: str) -> Image | None:
-    """By id, else the newest active image of that name: the same name is republished, and a class wants today's."""
-    usable = [image for image in images if image.status == "active" and wanted in (image.id, image.name)]
-    return max(usable, key=lambda image: image.created, default=None)

@@ -103,6 +103,15 @@ def test_no_flavor_below_the_smallest_is_offered(load: Load):
     assert [flavor.name for flavor in catalog.flavors_for(catalog.images[0])] == ["large"]
 
 
+def test_an_image_comes_from_the_library_or_is_pinned_to_its_data(load: Load):
+    text = RIGHT.replace("image: js2-minimal", "library: minimal").replace(
+        "image: js2-gpu", f"image: js2-gpu\n    sha512: {'a' * 128}"
+    )
+    minimal, gpu = load(text).images
+    assert (minimal.library, minimal.image) == ("minimal", None)
+    assert (gpu.library, gpu.image, gpu.sha512) == (None, "js2-gpu", "a" * 128)
+
+
 def test_the_word_no_is_a_word(load: Load):
     assert load(changed("gpu: required", "gpu: no")).images[1].gpu == "no"
 
@@ -153,6 +162,10 @@ def test_one_number_can_replace_every_idle_time(tmp_path: Path):
             "17: GPU needs a GPU, and Small has none. Remove it from this list.",
         ),
         ("defaults:", "defalts:", "1: the section “defaults” is missing; add it with an image and a flavor."),
+        ("    image: js2-minimal\n", "", "7: image “minimal” lacks “library” (an image of the library) or “image”"),
+        ("image: js2-gpu", "image: js2-gpu\n    library: gpu", "16: image “gpu” has both “library” and “image”; keep"),
+        ("image: js2-gpu", "library: gpu\n    sha512: ab", "16: image “gpu” comes from the library, whose signature"),
+        ("image: js2-gpu", "image: a\n    sha512: ab", "16: “sha512” of image “gpu” must be 128 hexadecimal digits"),
         ("  minimal:\n", "  mini mal:\n", "7: “name” of image “mini mal” is"),
         ("  large:", "  small:", "21: “small” stands here twice; keep one."),
         ("defaults: {image", "defaults: {{image", "24: this is not valid YAML: "),

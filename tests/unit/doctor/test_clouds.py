@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,8 @@ from js2spawner.cloud.errors import BadCloudConfig, BadNetwork, CloudError, Forb
 from js2spawner.cloud.records import Flavor, Image, Limits, Network
 from js2spawner.doctor.clouds import Place, check_flavors, check_images, check_limits, examine_clouds, examine_place
 from js2spawner.doctor.findings import Finding, any_fails
+from tests.unit.library.in_glance import KEY, T0, signed
+from tests.unit.library.in_glance import image as published
 
 SMALL = FlavorEntry(name="m3.small", title="Small", vcpus=2, memory_gb=6, disk_gb=20, su_per_hour=2)
 LARGE = FlavorEntry(name="m3.large", title="Large", vcpus=16, memory_gb=60, disk_gb=60, su_per_hour=16)
@@ -123,6 +125,17 @@ def test_an_image_may_be_named_by_name_or_id():
 @pytest.mark.parametrize("found", [[], [image(status="queued")], [image(name="other")]])
 def test_an_image_that_is_missing_or_not_active_fails(found: list[Image]):
     assert levels(check_images(PLACE, found)) == ["fail"]
+
+
+def test_an_image_of_the_library_that_nobody_vouches_for_fails_with_what_to_do():
+    entry = PYTHON.model_copy(update={"image": None, "library": "minimal"})
+    place = Place("region here", "devcloud", None, None, (entry,), (), KEY.keys)
+    good = signed(published("b1"), promoted=T0)
+    assert levels(check_images(place, [good])) == ["ok"]
+    [changed] = check_images(place, [replace(good, os_hash_value="others")])
+    assert (changed.level, "not what was signed" in changed.sentence) == ("fail", True)
+    [missing] = check_images(place, [])
+    assert (missing.level, "js2 image publish minimal" in missing.sentence) == ("fail", True)
 
 
 def test_one_missing_flavor_is_a_warning_since_others_serve():
