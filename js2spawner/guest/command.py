@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from . import VERSION
+from . import VERSION, launch, standby
 from . import seed as seeds
 from .account import SYSTEM_PATH
 from .channel import Backoff, Channel
@@ -24,6 +24,7 @@ from .identity import Identity
 from .life import Life
 from .rundir import RunDir, UnsafeRunDir
 from .seed import NoSeed, Seed
+from .standby import Standby
 from .talk import Refused, Talk
 
 log = logging.getLogger("js2")
@@ -65,10 +66,22 @@ def _live(options: argparse.Namespace, run_dir: RunDir, identity: Identity) -> i
     if options.unprivileged:
         # What outlives its parent comes to us instead of to init: there is no account to find it by.
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # First of all: importing takes longer than all else, and can be done while the network comes up.
+    waiting = None
+    if options.preload and run_dir.kept("assignment") is None:
+        waiting = standby.begin(launch.search_path(os.environ), time.monotonic)
+    try:
+        return _serve(options, run_dir, identity, waiting)
+    finally:
+        if waiting is not None:
+            waiting.abandon()
+
+
+def _serve(options: argparse.Namespace, run_dir: RunDir, identity: Identity, waiting: Standby | None) -> int:
     seed = _read_seed(options)
     channel = Channel(seed.hub_host, seed.hub_port, seed.authority, options.source_address)
     talk = Talk(seed, channel, identity.credential(seed.attempt), time.monotonic, time.sleep)
-    life = Life(talk, run_dir, identity, time.monotonic, time.sleep, privileged=not options.unprivileged)
+    life = Life(talk, run_dir, identity, time.monotonic, time.sleep, not options.unprivileged, waiting)
     try:
         life.run()
     except Terminated:
@@ -133,5 +146,6 @@ def _parser() -> argparse.ArgumentParser:
         help="what survives a reboot (default: %(default)s)",
     )
     add("--unprivileged", action="store_true", help="make no account; run the server as yourself (not root)")
+    add("--preload", action="store_true", help="import the notebook server ahead of time, in a process that stands by")
     add("--power-off", action="store_true", help="turn the machine off when the hub ends the attempt")
     return parser

@@ -13,6 +13,7 @@ from . import rundir
 from .account import SYSTEM_PATH, Account
 from .assignment import Assignment
 from .rundir import RunDir
+from .standby import Order, Standby
 
 LABEXTENSIONS = Path(__file__).resolve().parent / "labextension"
 # Programs of JupyterHub's that take Jupyter Server's and JupyterLab's options.
@@ -23,11 +24,17 @@ class CannotStart(Exception):
     """The server cannot even be tried; the message says why."""
 
 
+def search_path(own: Mapping[str, str]) -> str:
+    """Where programs are looked for when the hub does not say. `own` is the agent's environment."""
+    # The agent's own interpreter stands beside the server's programs in an image.
+    places = [str(Path(sys.executable).parent), *own.get("PATH", SYSTEM_PATH).split(":")]
+    return ":".join(dict.fromkeys(places))
+
+
 def environment(assignment: Assignment, account: Account, run: RunDir, own: Mapping[str, str]) -> dict[str, str]:
     """The hub's variables as they are, and over them what only the instance knows. `own` is the agent's."""
-    # The agent's own interpreter stands beside the server's programs in an image; an operator's PATH wins.
-    places = [str(Path(sys.executable).parent), *own.get("PATH", SYSTEM_PATH).split(":")]
-    variables = {"LANG": "C.UTF-8", "PATH": ":".join(dict.fromkeys(places)), **assignment.env}
+    # An operator's PATH wins.
+    variables = {"LANG": "C.UTF-8", "PATH": search_path(own), **assignment.env}
     variables.update(HOME=account.home, USER=account.name, LOGNAME=account.name, SHELL=account.shell)
     if assignment.certificates is not None:
         variables["JUPYTERHUB_SSL_KEYFILE"] = str(run.tls / "server.key")
@@ -60,8 +67,13 @@ def write_certificates(assignment: Assignment, account: Account, run: RunDir) ->
         rundir.write(run.tls / name, text, mode, account.gid)
 
 
-def start(argv: list[str], variables: Mapping[str, str], account: Account, log: Path) -> subprocess.Popen[bytes]:
-    """Start the server as the user, in a session of its own, its output going to `log` only. Raises CannotStart."""
+def start(
+    argv: list[str], variables: Mapping[str, str], account: Account, log: Path, standby: Standby | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the server as the user, in a session of its own, its output going to `log` only. Raises CannotStart.
+
+    The process is that of `standby` if it took the order; what comes of that is for the caller to hear.
+    """
     if account.uid == 0 or account.gid == 0:
         raise CannotStart("A server never runs as root.")
     program = shutil.which(argv[0], path=variables["PATH"])
@@ -72,6 +84,8 @@ def start(argv: list[str], variables: Mapping[str, str], account: Account, log: 
     try:
         if account.switch:
             os.fchown(descriptor, 0, account.gid)
+        if standby is not None and standby.offer(_order(program, argv, variables, account), descriptor):
+            return standby.child
         return subprocess.Popen(
             [program, *argv[1:]],
             cwd=account.home,
@@ -89,3 +103,16 @@ def start(argv: list[str], variables: Mapping[str, str], account: Account, log: 
         raise CannotStart(f"The server could not be started ({type(problem).__name__}).") from problem
     finally:
         os.close(descriptor)
+
+
+def _order(program: str, argv: list[str], variables: Mapping[str, str], account: Account) -> Order:
+    return Order(
+        program=program,
+        arguments=tuple(argv[1:]),
+        variables=variables,
+        home=account.home,
+        uid=account.uid,
+        gid=account.gid,
+        groups=account.groups,
+        switch=account.switch,
+    )

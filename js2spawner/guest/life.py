@@ -17,7 +17,9 @@ from .assignment import Assignment, BadAssignment
 from .identity import Identity
 from .launch import CannotStart
 from .notebook import GaveUp, Notebook
+from .provision import Provision, is_step
 from .rundir import RunDir
+from .standby import Standby
 from .talk import Ended, Talk
 
 log = logging.getLogger("js2")
@@ -25,6 +27,8 @@ log = logging.getLogger("js2")
 GPU_PATIENCE_S = 180.0
 PORT_PATIENCE_S = 600.0
 TICK_S = 0.25
+# Somebody waits for the server's first answer, and each look costs a refused connection.
+TICK_UNTIL_LISTENING_S = 0.05
 # A look at the server's kernels may cost the hub a check of the token, so only every third report has one.
 REPORTS_PER_KERNEL_LOOK = 3
 
@@ -50,6 +54,7 @@ class Life:
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         privileged: bool,
+        standby: Standby | None = None,
     ) -> None:
         self._talk = talk
         self._run_dir = run_dir
@@ -57,6 +62,7 @@ class Life:
         self._clock = clock
         self._sleep = sleep
         self._privileged = privileged
+        self._standby = standby
         self._stage = Stage("account", "")
         self._home = "/"
         self._notebook: Notebook | None = None
@@ -70,7 +76,10 @@ class Life:
         try:
             given = self._run_dir.kept("assignment")
             if given is None:
-                self._become(self._wait(), resumed=False)
+                taken = self._wait()
+                if is_step(taken):
+                    self._make_an_image(taken)
+                self._become(taken, resumed=False)
             else:
                 log.info("going on where an earlier agent of this boot was")
                 self._become(given, resumed=True)
@@ -89,10 +98,18 @@ class Life:
         self._talk.hello()
         log.info("waiting for an assignment")
         given = self._talk.await_assignment()
+        if is_step(given):
+            return given
         # Kept before anything is done about it: the hub gives it once.
         self._run_dir.keep("assignment", given)
         log.info("assignment received")
         return given
+
+    def _make_an_image(self, first: Mapping[str, Any]) -> NoReturn:
+        """This instance is nobody's: it is built into an image, step by step, until the builder ends it (Ended)."""
+        if not self._privileged:
+            self._fail("build", "An image is made by root, and this guest program is unprivileged.")
+        Provision(self._talk, self._run_dir, self._identity, self._clock, self._sleep).run(first)
 
     def _become(self, given: Mapping[str, Any], *, resumed: bool) -> NoReturn:
         """Do what the assignment says and watch over it until the hub ends it (Ended)."""
@@ -107,7 +124,7 @@ class Life:
             if wanted.gpu and not resumed:
                 self._say("gpu")
                 self._await_gpu()
-            self._notebook = Notebook(wanted, owner, self._run_dir, self._clock)
+            self._notebook = Notebook(wanted, owner, self._run_dir, self._clock, self._standby)
             if not self._notebook.adopt():
                 self._notebook.start()
             self._say("notebook")
@@ -141,7 +158,7 @@ class Life:
                 elif self._clock() - silent_since >= PORT_PATIENCE_S:
                     self._fail("port", f"The server runs but does not answer on port {wanted.port}.")
             self._report_if_due()
-            self._sleep(TICK_S)
+            self._sleep(TICK_UNTIL_LISTENING_S if self._stage.name == "notebook" else TICK_S)
 
     def _fail(self, problem: str, detail: str) -> NoReturn:
         """Say so, and keep saying so, until the hub ends this attempt."""

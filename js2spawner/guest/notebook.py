@@ -6,6 +6,7 @@ import collections
 import contextlib
 import http.client
 import json
+import logging
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -17,6 +18,9 @@ from .activity import any_busy
 from .assignment import Assignment
 from .processes import Process
 from .rundir import RunDir
+from .standby import BECAME, Standby
+
+log = logging.getLogger("js2")
 
 MOST_DEATHS = 5
 DEATHS_WITHIN_S = 600.0
@@ -36,7 +40,15 @@ class GaveUp(Exception):
 class Notebook:
     """One user's server on this instance. Every method returns soon; `watch` is called about once a second."""
 
-    def __init__(self, assignment: Assignment, account: Account, run: RunDir, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        account: Account,
+        run: RunDir,
+        clock: Callable[[], float],
+        standby: Standby | None = None,
+    ) -> None:
+        """`standby` is a server imported ahead of time; the first start uses it up, whether it can or not."""
         self._assignment = assignment
         self._account = account
         self._run = run
@@ -47,6 +59,7 @@ class Notebook:
         self._deaths: collections.deque[float] = collections.deque(maxlen=MOST_DEATHS)
         self._next_start = 0.0
         self._child: Any = None
+        self._standby = standby
         self.restarts = 0
 
     @property
@@ -73,7 +86,9 @@ class Notebook:
         launch.write_certificates(self._assignment, self._account, self._run)
         variables = launch.environment(self._assignment, self._account, self._run, os.environ)
         argv = launch.arguments(self._assignment, self._run)
-        self._child = launch.start(argv, variables, self._account, self._log)
+        self._child = launch.start(argv, variables, self._account, self._log, self._standby)
+        if self._standby is not None and self._child is not self._standby.child:
+            self._dismiss("it is not for this server")
         self._pid = self._child.pid
         seen = processes.read(self._pid)
         self._started = seen.started if seen else 0
@@ -90,6 +105,8 @@ class Notebook:
         `ended` are the exit statuses collected since the last call.
         """
         self._bound_log()
+        if self._standby is not None:
+            self._hear_standby(self._standby)
         now = self._clock()
         if self._pid and self.alive():
             return True
@@ -124,6 +141,22 @@ class Notebook:
         if self._account.switch:
             return processes.belonging(processes.everything(), self._account.uid, [self._pid])
         return processes.belonging(processes.everything(), None, [self._pid, os.getpid()])
+
+    def _hear_standby(self, standby: Standby) -> None:
+        """Ask what came of the order. A refusal is no death of the server: another is started at once, from nothing."""
+        answer = standby.answer()
+        if answer == BECAME:
+            standby.release()
+            self._standby = None
+        elif answer is not None:
+            self._dismiss(answer)
+            self.start()
+
+    def _dismiss(self, why: str) -> None:
+        if self._standby is not None:
+            log.info("the server is started without what was imported ahead of time: %s", why)
+            self._standby.dismiss()
+            self._standby = None
 
     def _ask(self, path: str, limit_bytes: int) -> bytes | None:
         """The body of a 200, nothing of any other answer, None without one."""

@@ -1,0 +1,23 @@
+"""The program that stands by: imports the notebook server, waits, and becomes somebody's server.
+
+`python -I preload.py`, by the agent only, under the Python of the server's environment; standard input is the
+socket to the agent. `docs/security.md`, "Pre-import", says what it may do while it is still root's.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Stand by; the result is the exit status. When the call comes, this process runs the server to its end."""
+    folder = Path(__file__).resolve().parent
+    # Last, and for one line only: the server it becomes shall find nothing of ours on its path.
+    sys.path.append(str(folder.parent))
+    becoming = importlib.import_module(f"{folder.name}.becoming")
+    sys.path.remove(str(folder.parent))
+    return int(becoming.stand_by(sys.stdin.fileno()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
