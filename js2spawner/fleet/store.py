@@ -1,7 +1,8 @@
 """The hub's own table of attempts, written by one thread so that the event loop never waits for a disk.
 
-Writes that arrive while one is under way go into the next transaction together: a class that starts at nine costs few
-commits. `saved()` is the barrier the fleet waits at before it asks a cloud for anything that must not be forgotten.
+Writes that arrive together go into one transaction: a class that starts at nine costs few commits, and so do the last
+stages of one start. `saved()` is the barrier the fleet waits at before it asks a cloud for anything that must not be
+forgotten; what nobody waits for may come a moment later, since a hub that dies in between learns it again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +32,8 @@ T = TypeVar("T")
 
 _KEEP_ENDED_S = 30 * 24 * 3600.0
 _SAVE_TIMEOUT_S = 30.0
+# How long a change that nobody waits for may wait for others to be written with it.
+_LINGER_S = 0.5
 _KEEP_TIMINGS_S = 90 * 24 * 3600.0
 
 # New or known, in one statement that SQLite and PostgreSQL read alike. It is made once: every start writes some ten
@@ -71,6 +75,8 @@ class Store:
         # Counts of puts and of those that are committed: saved() waits for its own, not for everybody's after it.
         self._asked = 0
         self._written = 0
+        self._awaited = 0
+        self._urgent = asyncio.Event()
 
     async def open(self) -> tuple[list[Record], list[Timing]]:
         """Bring the schema up to date; give the attempts that are not over and the timings to learn from."""
@@ -94,6 +100,8 @@ class Store:
     async def saved(self) -> None:
         """Wait until all that was put before now is committed. Raises StoreFailed; a later write tries it again."""
         mine = self._asked
+        self._awaited = mine
+        self._urgent.set()
         try:
             async with asyncio.timeout(_SAVE_TIMEOUT_S):
                 while self._written < mine:
@@ -139,6 +147,7 @@ class Store:
 
     async def _write_all(self) -> None:
         while self._records or self._timings:
+            await self._linger()
             records, self._records = self._records, {}
             rows, self._timings = self._timings, []
             asked = self._asked
@@ -149,6 +158,15 @@ class Store:
                 self._timings = rows + self._timings
                 raise
             self._written = asked
+
+    async def _linger(self) -> None:
+        if self._awaited > self._written:
+            return
+        self._urgent.clear()
+        # Not wait_for: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._urgent.wait()
 
     # ---- in the thread ----------------------------------------------------------------------------------------------
 

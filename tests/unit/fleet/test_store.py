@@ -142,3 +142,31 @@ async def test_timings_come_back_oldest_first(tmp_path: Path) -> None:
     again = Store(url(tmp_path), "hub-1", clock=lambda: T0)
     assert (await again.open())[1] == rows
     await again.close()
+
+
+async def test_changes_that_nobody_waits_for_share_one_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(url(tmp_path), "hub-1")
+    await store.open()
+    written: list[list[Record]] = []
+    write = store._write
+    monkeypatch.setattr(
+        store, "_write", lambda records, rows: (written.append(list(records.values())), write(records, rows))
+    )
+    for rec in (building(), booting(), greeted()):
+        store.put(rec)
+        # Long enough for a writer that does not wait for more.
+        await asyncio.get_running_loop().run_in_executor(store._thread, lambda: None)
+    await store.saved()
+    assert written == [[greeted()]]
+
+
+async def test_a_change_that_nobody_waits_for_is_written_all_the_same(tmp_path: Path) -> None:
+    store = Store(url(tmp_path), "hub-1")
+    await store.open()
+    store.put(building())
+    async with asyncio.timeout(30):
+        while await store.find(building().attempt_id) is None:
+            await asyncio.sleep(0.02)
+    await store.close()
