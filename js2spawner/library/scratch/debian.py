@@ -78,14 +78,15 @@ def machine_sources() -> list[Path]:
 
 def _machine_options() -> str:
     """How this machine's apt fetches, with its proxies: to be written to files only, for there may be passwords."""
-    return run("apt-config", "dump", "Acquire")
+    # Its user for downloads has no business in a folder that only root can read.
+    return run("apt-config", "dump", "Acquire") + 'APT::Sandbox::User "root";\n'
 
 
 def _places(folder: str) -> str:
     return (
         f'Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";\n'
         f'Dir::Etc::sourcelist "/nonexistent"; Dir::Etc::sourceparts "{folder}/sources";\n'
-        'APT::Sandbox::User "root"; Acquire::Retries "3"; Binary::apt::APT::Keep-Downloaded-Packages "true";\n'
+        'Acquire::Retries "3";\n'
     )
 
 

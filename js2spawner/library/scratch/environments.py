@@ -11,13 +11,13 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from js2spawner.library import locks
-from js2spawner.library.definition import SERVER, Environment, Kernel
+from js2spawner.library.definition import SERVER, Definition, Environment, Kernel
 from js2spawner.library.scratch.tools import CannotBuild, System, run
 
 _WHEELS_INSIDE = "/tmp/wheels"  # noqa: S108 - the image's, which nobody else sees while it is built
@@ -90,11 +90,17 @@ def write_kernels(root: Path, kernels: Iterable[Kernel]) -> None:
             shutil.copyfile(picture, folder / picture.name)
 
 
-def write_profile(root: Path, environments: Sequence[Environment]) -> None:
+def users_of(definition: Definition) -> str:
+    """The environment that stands for "Python" in an image: its kernel python3's, or else the first; empty without."""
+    kernels = {kernel.name: kernel.environment for layer in definition.layers for kernel in layer.kernels}
+    names = [each.name for each in definition.environments if each.name != SERVER]
+    return kernels.get("python3") or next(iter(names), "")
+
+
+def write_profile(root: Path, users: str) -> None:
     """A login shell, also that of a terminal in JupyterLab, finds the user's environment first."""
-    users = [each.place for each in environments if each.name != SERVER]
     profile = root / PROFILE
-    profile.write_text(_PROFILE.format(first=f"{users[0]}/bin:" if users else ""))
+    profile.write_text(_PROFILE.format(first=f"/opt/js2/{users}/bin:" if users else ""))
     profile.chmod(0o644)
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import js2spawner.guest
-from js2spawner.library.definition import Environment
+from js2spawner.library.definition import Definition
 from js2spawner.library.scratch import environments, settling
 from js2spawner.library.scratch.tools import System
 
@@ -52,10 +51,10 @@ _FORGOTTEN = (
 _LOGS = "var/log"
 
 
-def finish(system: System, of_image: Sequence[Environment]) -> None:
+def finish(system: System, definition: Definition) -> None:
     """Raises CannotBuild."""
     _add_guest(system)
-    environments.write_profile(system.root, of_image)
+    environments.write_profile(system.root, environments.users_of(definition))
     system.run("update-initramfs", "-u", "-k", "all")
     forget(system.root)
     stamp(system.root, system.epoch)

@@ -7,6 +7,7 @@ image takes it away. Only a whole build is renamed to where builds are looked fo
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def build(definition: Definition, builds: Builds, say: Say, *, fresh: bool = Fal
     with builds.alone(f"build of {definition.name}"):
         _forget_half_made(definition.name, builds)
         space.check(builds.folder, builds.newest(definition.name))
-        with _work_folder(definition.name, builds) as work, _explained(definition.name, builds):
+        with _plain_modes(), _work_folder(definition.name, builds) as work, _explained(definition.name, builds):
             return _Making(definition, definition.base, builds, work, Steps(say), now()).all(fresh)
 
 
@@ -61,7 +62,7 @@ class _Making:
         system = System(self.work / "root", epoch)
         layers.make(system, self.base, self.definition.layers, layers.Archives(self.builds.cache, fresh), self.steps)
         with self.steps.step("guest program, initramfs, identities"):
-            finishing.finish(system, self.definition.environments)
+            finishing.finish(system, self.definition)
         result = self.work / "result"
         result.mkdir()
         raw = self.work / "disk.raw"
@@ -129,6 +130,16 @@ def _work_folder(image: str, builds: Builds) -> Iterator[Path]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _plain_modes() -> Iterator[None]:
+    """Whatever this process creates anybody may read, whoever's umask it was started with: it ends up in images."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

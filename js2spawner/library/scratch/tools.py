@@ -43,7 +43,6 @@ _ENTER = """
 set -eu
 root=$1 shown=$2
 shift 2
-mount --make-rprivate /
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
@@ -54,6 +53,9 @@ for device in null zero full random urandom tty; do
     mount --bind "/dev/$device" "$root/dev/$device"
 done
 ln -s /proc/self/fd "$root/dev/fd"
+ln -s fd/0 "$root/dev/stdin"
+ln -s fd/1 "$root/dev/stdout"
+ln -s fd/2 "$root/dev/stderr"
 mkdir "$root/dev/shm"
 echo "$JS2_HOSTNAME" > /proc/sys/kernel/hostname
 unset JS2_HOSTNAME

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from js2spawner.library.definition import SERVER, Environment, Kernel
+from js2spawner.library.definition import Kernel, Layer
 from js2spawner.library.scratch import environments, finishing, settling
 from js2spawner.library.scratch.tools import CannotBuild
-from tests.unit.library.definitions import environment
+from tests.unit.library.definitions import definition, environment
 
 
 def put(root: Path, place: str, text: str = "x") -> Path:
@@ -75,13 +75,18 @@ def test_kernels_start_what_their_definition_says(tmp_path: Path):
     assert not (tmp_path / environments.KERNELS / "python3" / "logo-svg.svg").exists()
 
 
-@pytest.mark.parametrize(
-    ("names", "first"), [((SERVER, "science", "extra"), "/opt/js2/science/bin:$PATH"), ((SERVER,), ":$PATH")]
-)
-def test_a_login_shell_finds_the_users_environment_first(tmp_path: Path, names: tuple[str, ...], first: str):
+def test_a_login_shell_finds_the_environment_of_the_python_kernel_first(tmp_path: Path):
+    base = Layer("minimal", (), (environment(tmp_path), environment(tmp_path, "python")))
+    more = Layer("more", (), (environment(tmp_path, "science"),), (Kernel("python3", "Science", "python", "science"),))
+    assert environments.users_of(definition(base)) == "python"
+    assert environments.users_of(definition(base, more)) == "science"
     (tmp_path / "etc/profile.d").mkdir(parents=True)
-    environments.write_profile(tmp_path, [Environment(name, (), tmp_path) for name in names])
-    assert f'PATH="$HOME/.local/bin:{first.removeprefix(":")}' in (tmp_path / environments.PROFILE).read_text()
+    environments.write_profile(tmp_path, "science")
+    assert 'PATH="$HOME/.local/bin:/opt/js2/science/bin:$PATH' in (tmp_path / environments.PROFILE).read_text()
+
+
+def test_an_image_with_the_servers_environment_alone_has_none_for_users(tmp_path: Path):
+    assert environments.users_of(definition(Layer("bare", (), (environment(tmp_path),)))) == ""
 
 
 def test_what_is_left_out_is_not_even_fetched(tmp_path: Path):
