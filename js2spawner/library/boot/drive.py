@@ -1,0 +1,29 @@
+"""A config drive as Nova makes one of a server's user-data (Nova, "Config drives")."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+DEADLINE_S = 60.0
+
+
+def config_drive(folder: Path, server_id: str, user_data: str) -> Path:
+    """The drive, a file in `folder`. Raises OSError, subprocess.SubprocessError."""
+    latest = folder / "drive" / "openstack" / "latest"
+    latest.mkdir(parents=True)
+    told = {"uuid": server_id, "name": "test", "hostname": "test", "availability_zone": "nova", "launch_index": 0}
+    (latest / "meta_data.json").write_text(json.dumps(told))
+    (latest / "network_data.json").write_text(json.dumps({"links": [], "networks": [], "services": []}))
+    (latest / "user_data").write_text(user_data)
+    drive = folder / "drive.iso"
+    options = ("-quiet", "-volid", "config-2", "-joliet", "-rational-rock")
+    subprocess.run(
+        ["genisoimage", "-output", drive, *options, folder / "drive"],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE_S,
+    )
+    return drive

@@ -1,0 +1,85 @@
+"""What became of a boot test, as the record that is kept with the build. Everything here blocks, for minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from js2spawner.library.boot.emulator import accelerator, missing
+from js2spawner.library.boot.machine import Hardware, MachineEnded
+from js2spawner.library.boot.trial import Lost, Patience, Trial
+from js2spawner.library.builds import BootReport
+from js2spawner.library.definition import Definition
+
+Say = Callable[[str], None]
+
+
+class CannotTest(Exception):
+    """The text says what this machine lacks for a test, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """One boot: its report, processor seconds of this machine until the notebook listened, what it said of itself."""
+
+    report: BootReport
+    cpu_s: float
+    facts: dict[str, Any]
+
+
+def test(definition: Definition, disk: Path, *, say: Say, times: int) -> BootReport:
+    """Boot `disk` and try everything once; then boot it again until there are `times` boots, for medians.
+
+    Raises CannotTest when this machine cannot boot anything. What is wrong with the image is in the report.
+    """
+    check_machine(disk)
+    first = try_once(disk, say, notebooks=definition.smoke)
+    more = [] if first.report.failures else [boot_once(disk, say) for _ in range(times - 1)]
+    return together([first.report, *(each.report for each in more)])
+
+
+def check_machine(disk: Path) -> None:
+    """Raises CannotTest."""
+    if lacking := missing():
+        raise CannotTest(f"Booting an image needs more of Debian: apt-get install {' '.join(lacking)}")
+    if not disk.is_file():
+        raise CannotTest(f"There is no disk at {disk}; build the image anew.")
+
+
+def try_once(disk: Path, say: Say, *, notebooks: Sequence[Path], hardware: Hardware | None = None) -> Tested:
+    """The whole test."""
+    trial = Trial(disk.resolve(), say, hardware or Hardware(), Patience())
+    return _done(trial, trial.whole(notebooks))
+
+
+def boot_once(disk: Path, say: Say, hardware: Hardware | None = None) -> Tested:
+    """Only a boot, for its times."""
+    trial = Trial(disk.resolve(), say, hardware or Hardware(), Patience())
+    return _done(trial, trial.boots())
+
+
+def together(reports: Sequence[BootReport]) -> BootReport:
+    """One report of several boots: medians, and every failure."""
+    names = {name: None for report in reports for name in report.seconds}
+    known = {name: [report.seconds[name] for report in reports if name in report.seconds] for name in names}
+    seconds = {name: round(median(values), 2) for name, values in known.items()}
+    failures = tuple(dict.fromkeys(failure for report in reports for failure in report.failures))
+    return BootReport(reports[0].at, reports[0].accelerator, seconds, failures)
+
+
+def _done(trial: Trial, course: Any) -> Tested:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        asyncio.run(course)
+    except (Lost, MachineEnded) as problem:
+        trial.failures.append(str(problem))
+    except subprocess.SubprocessError as problem:
+        trial.failures.append(f"no config drive could be made ({type(problem).__name__})")
+    report = BootReport(at, accelerator(), dict(trial.course.seconds), tuple(trial.failures))
+    return Tested(report, trial.course.cpu_s, dict(trial.facts))
