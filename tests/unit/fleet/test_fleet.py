@@ -45,7 +45,7 @@ async def test_an_instance_is_looked_for_when_others_like_it_were_built(tmp_path
     compute = Compute()
     # Without the history nobody would look again within the time a test waits.
     async with fleet_over(compute, tmp_path, clock=time.time, pace=Pace(10 * DEADLINE_S, 10 * DEADLINE_S)) as fleet:
-        fleet.history.learn([Timing(PLAN.image, PLAN.flavor, "create", 20.0, 0.0)])
+        fleet.history.learn([Timing(PLAN.image, PLAN.flavor, "create", 2.0, 0.0)])
         attempt = fleet.launch(ALICE, PLAN, 1).attempt_id
         await until(fleet, attempt, is_(Building))
         compute.boot("server-1")
