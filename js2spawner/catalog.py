@@ -224,6 +224,10 @@ class Catalog:
         """The lease policy of a running server's image; the default image's once that one has left the catalog."""
         return self.profile_of(self.image(image_name) or self.default_image).policy
 
+    def allowance_for(self, image_name: str) -> Allowance:
+        """What may be kept of a running server of this image."""
+        return self.profile_of(self.image(image_name) or self.default_image).allowance
+
     @staticmethod
     def _present(entries: tuple[E, ...], name: str) -> E:
         """An entry that `load` has made sure of."""

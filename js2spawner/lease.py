@@ -11,6 +11,9 @@ from typing import Literal
 
 Why = Literal["idle", "age"]
 
+# Asked for anew with every look, as long as there is a reason.
+_HELD_FOR = timedelta(minutes=5)
+
 _REASONS: dict[Why, str] = {
     "idle": "because nobody has used it",
     "age": "because it has then run as long as it may",
@@ -66,10 +69,12 @@ def lease(
     extensions_used: int,
     latest: datetime,
     now: datetime,
+    held: bool = False,
 ) -> Lease:
     """The lease of one server. `extended_s` is what all its extensions so far add up to; it moves both ends.
 
     `latest`: the instant its instance was promised to end at when it was made, whatever the policy says by now.
+    `held`: it is being saved as an image, and does not end before that is done.
     """
     extended = timedelta(seconds=extended_s)
     age_end = min(started + timedelta(seconds=policy.longest_s) + extended, latest)
@@ -77,6 +82,8 @@ def lease(
     idle_end = max(started, last_activity) + timedelta(seconds=policy.idle_s) + extended
     why: Why = "age" if age_end <= idle_end else "idle"
     ends_at = min(age_end, idle_end)
+    if held:
+        ends_at = max(ends_at, now + _HELD_FOR)
     left = max(0, policy.extensions - extensions_used)
     return Lease(
         ends_at=ends_at,

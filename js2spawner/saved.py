@@ -1,14 +1,15 @@
-"""Saved images: what people keep of a running instance. Pure: values, limits, who may do what, and proof that one is ours.
+"""Saved images: what people keep of a running instance. Pure: values, limits, rights, and the proof that one is ours.
 
-The cloud keeps them, as images with properties, and everybody on the allocation can write properties. So each carries two
-marks that only this hub can make: one from the beginning of the copy, without which an unfinished image is not taken
-for a save of ours, and a seal over the finished image's id and everything said of it. What is not sealed is nobody's.
+The cloud keeps them, as images with properties, and everybody on the allocation can write properties. So each carries
+two marks that only this hub can make: one from the beginning of the copy, without which an unfinished image is not
+taken for a save of ours, and a seal over the finished image's id and all that is said of it. Without it, nobody's.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,11 +29,21 @@ SAVE, OWNER, NOTE, PARENT, SAVED_AT = "js2_save", "js2_owner", "js2_note", "js2_
 GROUP, FROZEN, BEGUN, SEAL = "js2_group", "js2_frozen", "js2_begun", "js2_seal"
 _TOLD = (HUB_KEY, SAVE, OWNER, TITLE, NOTE, PARENT, SAVED_AT, ATTEMPT_KEY)
 
+_GLANCE_ID = re.compile(r"[0-9a-fA-F-]{36}")
+
 TITLE_AT_MOST = 60
 NOTE_AT_MOST = 240
 # Glance's database may keep no more than three bytes a character.
 _LAST_CHARACTER = "\uffff"
 _GB = 1e9
+
+
+def saved_id(choice: object) -> str:
+    """Glance's id in a choice of a saved image; empty for any other choice, and for what cannot be an id."""
+    if not isinstance(choice, str) or not choice.startswith(PREFIX):
+        return ""
+    named = choice.removeprefix(PREFIX)
+    return named if _GLANCE_ID.fullmatch(named) else ""
 
 
 class BadWords(ValueError):
@@ -58,7 +69,7 @@ def _line(value: object, where: str, word: str, most: int) -> str:
     if len(line) > most:
         raise BadWords(where, f"The {word} may have {most} characters; it has {len(line)}.")
     if not line.isprintable() or any(character > _LAST_CHARACTER for character in line):
-        raise BadWords(where, f"The {word} holds a character that the cloud cannot keep, an emoji perhaps; leave it out.")
+        raise BadWords(where, f"The {word} holds a character the cloud cannot keep, an emoji perhaps; leave it out.")
     return line
 
 
@@ -227,8 +238,8 @@ class Allowance:
             return f"You may keep {_images(self.most)}, and you have {len(sizes)}. Delete one first."
         if sum(sizes) + used_gb > self.most_gb:
             return (
-                f"You may keep {plain_gb(self.most_gb)} in all. You have {plain_gb(sum(sizes))}, and this instance holds "
-                f"{plain_gb(used_gb)}. Delete a saved image, or files on the instance."
+                f"You may keep {plain_gb(self.most_gb)} in all. You have {plain_gb(sum(sizes))}, and this instance "
+                f"holds {plain_gb(used_gb)}. Delete a saved image, or files on the instance."
             )
         return ""
 

@@ -24,7 +24,7 @@ class Patience:
     """How long each part may last, in seconds. `guest_s`: what the guest is told at most to keep quiet for."""
 
     ask_s: float = 60
-    copy_s: float = 3600
+    copy_s: float = 3000
     look_up_s: float = 120
     check_s: float = 120
 

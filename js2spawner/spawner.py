@@ -35,6 +35,8 @@ from js2spawner.handshake.messages import Lease as LeaseNotice
 from js2spawner.instance import Ended, Owner, Plan, Record, Running
 from js2spawner.lease import Lease, lease
 from js2spawner.refusals import LastFailure, StartRefused, refusal_of
+from js2spawner.saved import NOTHING_KEPT, Allowance, Saved, saved_id
+from js2spawner.saving import Save
 
 # Activity that the guest reports is written with every third report at most: each write costs the hub a commit.
 _REPORTS_PER_WRITE = 3
@@ -151,27 +153,55 @@ class Js2Spawner(Spawner):
         # Nothing to apply: start() reads the choice from `user_options`, so nothing of it can outlive the start.
         return lambda _spawner, _options: None
 
-    def _who(self) -> options.Who:
+    def who(self) -> options.Who:
+        """The user, as what may be asked for is decided by."""
         return options.Who(self.user.name, frozenset(group.name for group in self.user.groups), bool(self.user.admin))
 
-    def _choice(self, raw: object) -> options.Choice:
+    async def _choice(self, raw: object) -> options.Choice:
+        """The choice, checked. Raises StartRefused; FleetNotReady or CloudError when it names a saved image."""
         try:
-            return options.check(raw, catalog=self.hub_fleet.catalog, who=self._who())
+            saved = await self._saved_of(raw)
+            return options.check(raw, catalog=self.hub_fleet.catalog, who=self.who(), saved=saved)
         except options.OptionsError as error:
             raise StartRefused(str(error), reason=failure("options").name) from None
+
+    async def _saved_of(self, raw: object) -> list[Saved]:
+        """The saved image that is asked for, as the cloud has it now: a change behind our back must not be missed."""
+        image_id = saved_id(raw.get("image")) if isinstance(raw, Mapping) else ""
+        if not image_id:
+            return []
+        await self.hub_fleet.ready()
+        saves = self.hub_fleet.saves
+        found = await saves.images.find(image_id) if saves else None
+        return [found] if found else []
 
     async def _render_form(self, _spawner: Spawner) -> str:
         catalog = self.hub_fleet.catalog
         offer = options.NOTHING_KNOWN
+        saved: list[Saved] = []
         try:
             fleet = await self.hub_fleet.ready()
             desk = fleet.desks[catalog.home_region.name]
-            offer = await desk.offer(fleet.history.totals(), patience_s=self.form_patience_s)
+            offer, saved = await asyncio.gather(
+                desk.offer(fleet.history.totals(), patience_s=self.form_patience_s), self._all_saved()
+            )
         except (FleetNotReady, StoreFailed) as error:
             self.log.error("the choice page goes without the cloud's answers: %s", error)
-        shown = options.choices(catalog, self._who(), offer, self.user_options or {}, datetime.now(UTC))
+        shown = options.choices(catalog, self.who(), offer, self.user_options or {}, datetime.now(UTC), saved)
         template = self.user.settings["jinja2_env"].get_template("options_form.html")
         return str(await template.render_async(base_url=self.hub.base_url, **shown))
+
+    async def _all_saved(self) -> list[Saved]:
+        """Everybody's saved images; none when the cloud does not answer in time."""
+        saves = self.hub_fleet.saves
+        if saves is None:
+            return []
+        try:
+            async with asyncio.timeout(self.form_patience_s):
+                return await saves.images.all()
+        except (CloudError, TimeoutError) as error:
+            self.log.warning("the choice page goes without saved images: %s", error)
+            return []
 
     # ---- certificates -----------------------------------------------------------------------------------------------
 
@@ -190,8 +220,8 @@ class Js2Spawner(Spawner):
         self._failure = None
         self.will_resume = False
         self._resumed = False
-        choice = self._choice(self.user_options)
         try:
+            choice = await self._choice(self.user_options)
             fleet = await self.hub_fleet.ready()
             record = await self._bring_up(fleet, choice)
         except StartFailed as failed:
@@ -217,7 +247,7 @@ class Js2Spawner(Spawner):
         ids = await desk.ids(choice)
         plan = Plan(
             region=choice.region.name,
-            image=choice.image.name,
+            image=choice.saved.words.parent if choice.saved else choice.image.name,
             image_id=ids.image_id,
             image_title=choice.image.title,
             flavor=choice.flavor.name,
@@ -229,6 +259,7 @@ class Js2Spawner(Spawner):
             config_drive=choice.region.config_drive,
             longest_s=choice.profile.policy.longest_ever_s + _HARD_END_SLACK_S,
             deadlines=self.hub_fleet.plan_deadlines(),
+            saved=choice.saved.id if choice.saved else "",
         )
         request = Request(self.owner, plan, attempts=1 + choice.profile.retries)
         start = Start(
@@ -421,7 +452,32 @@ class Js2Spawner(Spawner):
             extensions_used=record.extensions,
             latest=datetime.fromtimestamp(record.expires_at - _HARD_END_SLACK_S, UTC),
             now=datetime.now(UTC),
+            held=self.saving is not None,
         )
+
+    # ---- saving -----------------------------------------------------------------------------------------------------
+
+    @property
+    def saving(self) -> Save | None:
+        """What is being saved of the instance at the moment."""
+        saves = self.hub_fleet.saves
+        return saves.under_way(self._attempt_id) if saves and self._attempt_id else None
+
+    @property
+    def allowance(self) -> Allowance:
+        """What may be kept of the server that runs; nothing while none does."""
+        record = self.record
+        running = record is not None and isinstance(record.state, Running)
+        return self.hub_fleet.catalog.allowance_for(record.plan.image) if record and running else NOTHING_KEPT
+
+    @property
+    def image_shown(self) -> str:
+        """What the pages call the image of the server: of a saved one the name its owner gave it."""
+        chosen = (self.user_options or {}).get("image")
+        if not saved_id(chosen):
+            return str(chosen or "")
+        record = self.record
+        return record.plan.image_title if record is not None and record.plan.saved else "a saved image"
 
     async def extend(self) -> Lease:
         """Give the server more time. Raises ValueError with a sentence when it may have no more."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from js2spawner.failures import failure
 from js2spawner.fleet.fleet import Fleet
+from js2spawner.fleet.saves import Saves
 from js2spawner.handshake.book import Expected
 from js2spawner.handshake.messages import Assignment, Lease, Orders, Report
 from js2spawner.handshake.messages import Hello as HelloMessage
@@ -40,6 +41,7 @@ class FleetBook:
     """`handshake.book.Book` over a fleet; `ears` are the spawners that stand for attempts, by attempt id."""
 
     fleet: Fleet
+    saves: Saves | None = None
     ears: dict[str, Ear] = field(default_factory=dict)
     _assignments: dict[str, Assignment] = field(default_factory=dict)
     # Attempts whose instance was rebooted after it had taken its assignment, with the boot that asks for it anew.
@@ -82,6 +84,8 @@ class FleetBook:
         )
 
     async def admitted(self, attempt_id: str, channel_hash: str, hello: HelloMessage) -> None:
+        if self.saves is not None:
+            self.saves.hello(attempt_id)
         record = self.fleet.feed(attempt_id, Hello(channel_hash))
         if record is not None and isinstance(record.state, Assigned | Running) and record.boot_id != hello.boot_id:
             self._returned[attempt_id] = hello.boot_id
@@ -107,11 +111,14 @@ class FleetBook:
         self._acknowledge(record, report)
         self._take_in(attempt_id, report)
         record = self.fleet.get(attempt_id)
-        ear = self.ears.get(attempt_id) if record is not None and isinstance(record.state, Running) else None
-        if ear is not None:
-            ear.take_report(report)
-            return Orders(lease=ear.lease_notice())
-        return Orders(stop=record is None or record.over)
+        if record is None or not isinstance(record.state, Running):
+            return Orders(stop=record is None or record.over)
+        quiet, soon_s = self.saves.orders(record, report.saving) if self.saves else (None, None)
+        ear = self.ears.get(attempt_id)
+        if ear is None:
+            return Orders(save=quiet, report_s=soon_s)
+        ear.take_report(report)
+        return Orders(lease=ear.lease_notice(), save=quiet, report_s=soon_s)
 
     def _acknowledge(self, record: Record, report: Report) -> None:
         """The first report that names the assignment: from now on it is given to nobody and need not be kept.

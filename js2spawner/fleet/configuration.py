@@ -25,6 +25,8 @@ from js2spawner.fleet.book import FleetBook
 from js2spawner.fleet.fleet import Fleet, FleetSettings
 from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.regions import RegionDesk
+from js2spawner.fleet.saved_images import SavedImages, read_key
+from js2spawner.fleet.saves import Saves
 from js2spawner.fleet.store import Store, StoreFailed
 from js2spawner.handshake.authority import Authority, BadAuthority
 from js2spawner.handshake.handlers import HandshakeSettings
@@ -32,6 +34,8 @@ from js2spawner.handshake.server import HandshakeServer
 from js2spawner.handshake.userdata import user_data
 from js2spawner.instance import Deadlines
 from js2spawner.library.signing import NO_KEYS, KeyFileError, PublicKeys
+from js2spawner.saved import Key
+from js2spawner.saving import Patience
 
 if TYPE_CHECKING:
     pass
@@ -117,6 +121,13 @@ class Js2Fleet(SingletonConfigurable):
         help="""Seconds between two reports of an instance. A busy kernel is noticed, and use of an instance is written
         down, within three of them. Default: 20. At least 0.2.""",
     ).tag(config=True)
+    save_timeout_s = Float(
+        3000.0,
+        min=10,
+        max=3300,
+        help="""Seconds the cloud may take to copy an instance that is saved as an image. Default: 3000.
+        At most 3300: an instance that is being saved is kept an hour beyond its end, and no longer.""",
+    ).tag(config=True)
     deadlines = Dict(
         key_trait=Enum([each.name for each in fields(Deadlines)]),
         value_trait=Float(),
@@ -152,6 +163,7 @@ class Js2Fleet(SingletonConfigurable):
         self._server: HandshakeServer | None = None
         self._catalog: Catalog | None = None
         self.book: FleetBook | None = None
+        self.saves: Saves | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -181,6 +193,8 @@ class Js2Fleet(SingletonConfigurable):
         """Let go of sockets and files; nothing is deleted in any cloud."""
         if self._server is not None:
             await self._server.stop()
+        if self.saves is not None:
+            await self.saves.stop()
         if self.fleet is not None:
             await self.fleet.stop()
 
@@ -193,7 +207,7 @@ class Js2Fleet(SingletonConfigurable):
                 Authority.open, Path(self.state_dir) / "handshake", str(urlsplit(self.handshake_connect_url).hostname)
             )
             fleet = self._make_fleet(catalog, authority, image_keys)
-            await self._start(fleet, authority)
+            await self._start(fleet, authority, await self._read_saves_key())
         except (CatalogError, KeyFileError, BadAuthority, StoreFailed) as error:
             raise FleetNotReady(str(error)) from error
         return fleet
@@ -237,9 +251,22 @@ class Js2Fleet(SingletonConfigurable):
             log=self.log,
         )
 
-    async def _start(self, fleet: Fleet, authority: Authority) -> None:
+    async def _read_saves_key(self) -> Key:
+        try:
+            return await asyncio.to_thread(read_key, Path(self.state_dir) / "saves.key", self.hub_id)
+        except OSError as error:
+            raise FleetNotReady(f"the key of saved images cannot be used: {error}") from error
+
+    async def _start(self, fleet: Fleet, authority: Authority, saves_key: Key) -> None:
         """Load the records, then listen: a guest must never meet a hub that does not know its attempts yet."""
-        book = FleetBook(fleet)
+        saves = Saves(
+            fleet,
+            SavedImages(fleet.desks, saves_key, fleet.clock),
+            allowance=self.catalog.allowance_for,
+            log=self.log,
+            patience=Patience(copy_s=self.save_timeout_s),
+        )
+        book = FleetBook(fleet, saves)
         server = HandshakeServer(
             book,
             bind_address=self.handshake_bind_address,
@@ -257,7 +284,8 @@ class Js2Fleet(SingletonConfigurable):
                 where = f"{self.handshake_bind_address}:{self.handshake_port}"
                 raise FleetNotReady(f"the handshake cannot listen on {where}: {error.strerror or error}") from error
             raise
-        self.book, self._server = book, server
+        saves.start()
+        self.book, self.saves, self._server = book, saves, server
 
     def plan_deadlines(self) -> Deadlines:
         """The deadlines every new plan carries."""

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ from js2spawner.fleet.journal import Journal
 from js2spawner.fleet.reaper import Reaper
 from js2spawner.fleet.records_json import STATE_NAMES, state_name
 from js2spawner.fleet.regions import RegionDesk
-from js2spawner.fleet.store import Store, StoreFailed
+from js2spawner.fleet.store import Store, StoreFailed, Timing
 from js2spawner.fleet.typical import History
 from js2spawner.handshake import tickets
 from js2spawner.instance import (
@@ -258,6 +258,11 @@ class Fleet:
             self.amend(attempt_id, lambda record: replace(record, set_aside=True))
         return self.feed(attempt_id, Unclaimed())
 
+    def learn(self, timings: Sequence[Timing]) -> None:
+        """Take in how long stages took, and keep it."""
+        self.history.learn(timings)
+        self._store.put_timings(timings)
+
     # ---- inside -----------------------------------------------------------------------------------------------------
 
     def _take(self, before: Record | None, step: Step) -> Record:
@@ -300,8 +305,7 @@ class Fleet:
         journal.note(record)
         if isinstance(record.state, Running) and not isinstance(before.state, Running):
             learned = journal.timings(record)
-            self.history.learn(learned)
-            self._store.put_timings(learned)
+            self.learn(learned)
             for timing in learned:
                 metrics.STAGE_SECONDS.labels(stage=timing.stage).observe(timing.seconds)
 

@@ -52,6 +52,11 @@ def description(record: Record) -> str:
     return f"JupyterHub server of {record.owner} ({record.plan.image_title}); the hub deletes it when it is idle."[:255]
 
 
+def saved_name(user: str, save_id: str) -> str:
+    """What Horizon and Exosphere show of an image that somebody saved."""
+    return f"js2-saved-{_label(user.split('@')[0], 24)}-{save_id[:6]}"
+
+
 def unix_name(user: str) -> str:
     """The account on the instance: the user's own name where Unix allows it, else a readable one of its own."""
     if _UNIX_NAME.fullmatch(user) and user not in _RESERVED:
