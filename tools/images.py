@@ -22,6 +22,7 @@ NEEDED = {
     "extlinux": "extlinux",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "genisoimage": "genisoimage",
     "zstd": "zstd",
 }
 

@@ -57,7 +57,7 @@ def _carry_out(system: System, command: str, layer: str) -> None:
         system.run("sh", "-euc", command)
     except ToolFailed as problem:
         shown = command if len(command) <= 80 else f"{command[:77]}…"
-        raise ToolFailed(f"command “{shown}” of {layer} failed", problem.output) from None
+        raise ToolFailed(f"command “{shown}” of {layer}", "failed", problem.output) from None
 
 
 def _mask(root: Path, units: Iterable[str]) -> None:

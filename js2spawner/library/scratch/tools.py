@@ -76,13 +76,13 @@ class CannotBuild(Exception):
 class ToolFailed(CannotBuild):
     """A program of ours or of the image ended badly. The text ends with its own words, `output` holds them all."""
 
-    def __init__(self, what: str, output: str) -> None:
-        self.what, self.output = what, output
+    def __init__(self, program: str, how: str, output: str) -> None:
+        self.program, self.how, self.output = program, how, output
         words = _last_words(output)
-        super().__init__(what + (f": {words}" if words else ""))
+        super().__init__(f"{program} {how}" + (f": {words}" if words else ""))
 
     def at(self, step: str) -> ToolFailed:
-        return ToolFailed(f"step “{step}”: {self.what}", self.output)
+        return ToolFailed(f"step “{step}”: {self.program}", self.how, self.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +161,9 @@ def _run(command: Sequence[str], environment: Mapping[str, str], *, program: str
         )
     except subprocess.TimeoutExpired as problem:
         output = problem.stdout.decode(errors="replace") if isinstance(problem.stdout, bytes) else ""
-        raise ToolFailed(f"{name} took more than {DEADLINE_S:.0f} s", output) from None
+        raise ToolFailed(name, f"took more than {DEADLINE_S:.0f} s", output) from None
     if done.returncode:
-        raise ToolFailed(f"{name} failed with status {done.returncode}", done.stdout)
+        raise ToolFailed(name, f"failed with status {done.returncode}", done.stdout)
     return str(done.stdout)
 
 

@@ -115,7 +115,7 @@ def test_a_program_that_fails_is_one_sentence_with_its_own_words_and_nothing_is_
     builds: Builds, broken: Callable[[Exception], None]
 ):
     output = "Reading lists\nE: Unable to locate package nosuch\nmore\n"
-    broken(ToolFailed("mmdebstrap failed with status 1", output))
+    broken(ToolFailed("mmdebstrap", "failed with status 1", output))
     with pytest.raises(CannotBuild) as raised:
         scratch.build(definition(), builds, say=print)
     told = str(raised.value)
@@ -146,7 +146,7 @@ def test_what_a_killed_build_left_goes_with_the_next_and_finished_ones_stay(
     builds.save(BUILD)
     for place in (".making/tiny/root/etc", "tiny/20261124T000000Z-half"):
         (builds.folder / place).mkdir(parents=True)
-    broken(ToolFailed("tar failed", ""))
+    broken(ToolFailed("tar", "failed", ""))
     with pytest.raises(CannotBuild):
         scratch.build(definition(), builds, say=print)
     assert [each.name for each in (builds.folder / "tiny").iterdir()] == [BUILD.id]
