@@ -1,0 +1,78 @@
+"""From an instance that is done to an image that is whole: stop it, have Nova save it, wait until Glance has it all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from js2spawner.cloud.cloud import Cloud
+from js2spawner.cloud.errors import CloudError, Conflict, Gone
+from js2spawner.cloud.records import Image
+from js2spawner.library import properties
+from js2spawner.library.derived.launching import BUILDER, EXPIRES, PURPOSE, Marks
+from js2spawner.library.derived.settings import Patience
+from js2spawner.library.scratch.tools import CannotBuild
+
+BUILT = "built"
+"""The kind of an image that is whole and was not published yet."""
+
+
+async def stop(cloud: Cloud, server_id: str, patience: Patience) -> None:
+    """Switch the instance off, so that all it wrote is on its disk. Raises CannotBuild, CloudError."""
+    try:
+        await cloud.compute.act(server_id, "os-stop")
+    except Conflict:
+        pass  # it is off, or going off, already: the wait will tell
+    until = time.monotonic() + patience.stop_s
+    while time.monotonic() < until:
+        server = await cloud.compute.get_server(server_id)
+        if server.status == "SHUTOFF" and server.task_state is None:
+            return
+        await asyncio.sleep(patience.look_every_s)
+    raise CannotBuild(f"the instance did not stop within {patience.stop_s:.0f} s")
+
+
+async def save(cloud: Cloud, server_id: str, marks: Marks, patience: Patience) -> Image:
+    """Have it saved; the image once it is active. Until `finish` it carries the marks of a build under way.
+
+    Raises CannotBuild, CloudError.
+    """
+    name = f"js2-{marks.image}-{marks.build}"
+    try:
+        image_id = await cloud.compute.create_image(server_id, name, marks.metadata)
+    except CloudError as error:
+        if error.certain:
+            raise
+        image_id = await _look_up(cloud, marks, patience, error)
+    until = time.monotonic() + patience.save_s
+    while time.monotonic() < until:
+        try:
+            image = await cloud.images.get(image_id)
+        except Gone:
+            raise CannotBuild("the cloud gave up saving the instance and removed the image") from None
+        if image.status == "active":
+            return image
+        if image.status in ("killed", "deleted", "pending_delete", "deactivated"):
+            raise CannotBuild(f"the image became {image.status} while it was saved")
+        await asyncio.sleep(patience.look_every_s)
+    raise CannotBuild(f"the instance was not saved within {patience.save_s:.0f} s")
+
+
+async def _look_up(cloud: Cloud, marks: Marks, patience: Patience, error: CloudError) -> str:
+    until = time.monotonic() + patience.look_up_s
+    while time.monotonic() < until:
+        for image in await cloud.images.list(properties={properties.BUILD: marks.build}):
+            if image.properties.get(BUILDER) == marks.builder:
+                return image.id
+        await asyncio.sleep(patience.look_every_s)
+    raise error
+
+
+async def finish(cloud: Cloud, image: Image, told: Mapping[str, str]) -> Image:
+    """Take off the marks and whatever of ours Nova copied from the base's image; `told` is what is true instead."""
+    wanted = {**told, properties.KIND: BUILT}
+    copied = {name for name in image.properties if name.startswith("js2_")} - wanted.keys()
+    # For good: it is nobody's leftover any more.
+    assert {PURPOSE, EXPIRES} <= copied | wanted.keys()
+    return await cloud.images.update(image.id, put=wanted, remove=sorted(copied))
