@@ -1,7 +1,7 @@
 """The files of a machine on the host: made before power-on, kept while it is off, copied into images, removed with it.
 
-    machines/<server id>/   spec.json  power.json  console.log  view/  run/  disk/{etc,home,root}  config-drive/  gpu/
-    images/<image id>/      {etc,home,root}
+    machines/<server id>/   spec.json  power.json  console.log  view/  run/  disk/{etc,home,opt,root,srv}  config-drive/  gpu/
+    images/<image id>/      {etc,home,opt,root,srv}
     volumes/<volume id>/
 
 Everything lies below one folder that only its owner may enter.
@@ -24,6 +24,9 @@ from js2spawner.devcloud.machine.gpu import make_gpu
 from js2spawner.devcloud.machine.metadata import write_config_drive
 
 COPY_TIMEOUT_S = 300.0
+FOLDERS = {"etc": 0o755, "home": 0o755, "opt": 0o755, "root": 0o711, "srv": 0o755}
+"""What a machine has of its own, with modes; all else is the host's, or in memory."""
+
 # Debian's first uid for people (login.defs, UID_MIN); the accounts below it belong to the programs we show.
 _FIRST_PERSON = 1000
 _NOBODY = 65534
@@ -61,6 +64,7 @@ class Disks:
             (machine / name).mkdir(mode=0o700)
         if not (machine / "disk").exists():
             self._format(machine, spec, private=private)
+        _complete(machine / "disk")
         _replace(machine / "spec.json", _spec_to_json(spec))
         shutil.rmtree(machine / "config-drive", ignore_errors=True)
         if spec.config_drive:
@@ -79,9 +83,7 @@ class Disks:
             copy_tree(image, fresh)
         else:
             fresh.mkdir(mode=0o700)
-            for name, mode in {"etc": 0o755, "home": 0o755, "root": 0o711}.items():
-                (fresh / name).mkdir()
-                (fresh / name).chmod(mode)
+            _complete(fresh)
             if private:
                 write_accounts(fresh / "etc")
         if private:
@@ -112,6 +114,14 @@ class Disks:
         machine = self.machine(server_id)
         if machine.exists():
             shutil.rmtree(machine)
+
+
+def _complete(disk: Path) -> None:
+    """An image from before there was one of these folders has none of it."""
+    for name, mode in FOLDERS.items():
+        if not (disk / name).exists():
+            (disk / name).mkdir()
+            (disk / name).chmod(mode)
 
 
 def copy_tree(source: Path, target: Path) -> None:

@@ -34,6 +34,16 @@ async def test_the_people_and_passwords_of_the_host_are_not_inside(private_lab: 
     assert await private_lab.run(spec, "awk -F: '$3 >= 1000 && $3 != 65534' /etc/passwd") == ""
 
 
+async def test_software_below_opt_and_srv_is_the_machines_own_and_goes_into_its_images(private_lab: Lab):
+    spec = await private_lab.boot()
+    await private_lab.run(spec, "mkdir /opt/js2 && echo one > /opt/js2/tool && echo two > /srv/data")
+    await private_lab.machines.snapshot(spec.server_id, "with-software")
+    other = await private_lab.boot()
+    assert await private_lab.run(other, "ls /opt/js2 /srv 2>/dev/null | grep -e tool -e data") == ""
+    derived = await private_lab.boot(a_spec(image_id="with-software"))
+    assert await private_lab.run(derived, "cat /opt/js2/tool /srv/data") == "one\ntwo\n"
+
+
 async def test_an_ordinary_account_inside_runs_our_python(private_lab: Lab):
     spec = await private_lab.boot()
     told = await private_lab.run(

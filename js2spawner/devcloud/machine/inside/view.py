@@ -107,7 +107,7 @@ def _show_programs(root: Path) -> None:
 
 
 def _show_own_files(root: Path, machine: Path) -> None:
-    for name in ("etc", "home", "root"):
+    for name in ("etc", "home", "opt", "root", "srv"):
         _show(machine / "disk" / name, root, name)
     for name in CONFIGURATION:
         host = Path("/etc", name)
