@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import random
@@ -14,10 +15,27 @@ from . import VERSION
 
 ANSWER_LIMIT_BYTES = 64 * 1024
 CONNECT_TIMEOUT_S = 5.0
+SOON_S = 0.2
+
+
+# What connecting fails with while this machine has no network: no packet leaves it.
+_UNCONNECTED = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 
 
 class Away(Exception):
-    """The hub could not be reached, or said nothing that can be understood. Trying again is always safe."""
+    """The hub could not be reached, or said nothing that can be understood. Trying again is always safe.
+
+    `soon`: it is only that this machine has no network yet, so that trying often costs nobody anything.
+    """
+
+    def __init__(self, why: str, *, soon: bool = False) -> None:
+        super().__init__(why)
+        self.soon = soon
+
+
+def is_unconnected(problem: Exception) -> bool:
+    """Whether a connection failed for want of a network on this machine, as it does early in a boot."""
+    return isinstance(problem, OSError) and problem.errno in _UNCONNECTED
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,7 @@ class Channel:
             raise Away("the hub's certificate is not of the authority this instance was given") from problem
         except (OSError, http.client.HTTPException) as problem:
             self.close()
-            raise Away(f"the hub does not answer ({type(problem).__name__})") from problem
+            raise Away(f"the hub does not answer ({type(problem).__name__})", soon=is_unconnected(problem)) from problem
 
     def close(self) -> None:
         """Drop the connection; the next request makes a new one."""

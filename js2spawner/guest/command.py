@@ -19,7 +19,7 @@ from typing import NoReturn
 from . import VERSION, launch, standby
 from . import seed as seeds
 from .account import SYSTEM_PATH
-from .channel import Backoff, Channel
+from .channel import SOON_S, Backoff, Channel
 from .identity import Identity
 from .life import Life
 from .rundir import RunDir, UnsafeRunDir
@@ -30,6 +30,9 @@ from .talk import Refused, Talk
 log = logging.getLogger("js2")
 
 STOPPED, MISUSED, REFUSED = 0, 2, 3
+LONGEST_PAUSE_S = 30.0
+# A drive that is mounted a moment later must not wait for a pause that a metadata service asks for.
+LONGEST_SEED_PAUSE_S = 2.0
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -98,19 +101,28 @@ def _serve(options: argparse.Namespace, run_dir: RunDir, identity: Identity, wai
 
 
 def _read_seed(options: argparse.Namespace) -> Seed:
-    """Try until there is a seed: the network or the metadata service may come up after us."""
-    backoff = Backoff()
+    """Try until there is a seed: drive, network and metadata service may come up after us."""
+    backoff = Backoff(most_s=LONGEST_SEED_PAUSE_S if options.or_metadata else LONGEST_PAUSE_S)
     said = ""
     while True:
         try:
-            if options.config_drive is not None:
-                return seeds.from_config_drive(options.config_drive)
-            return seeds.from_metadata_service(options.metadata_url, options.source_address)
+            return _find_seed(options)
         except NoSeed as problem:
             if str(problem) != said:
                 said = str(problem)
                 log.info("%s; trying again", said)
-            time.sleep(backoff.next_s())
+            time.sleep(SOON_S if problem.soon else backoff.next_s())
+
+
+def _find_seed(options: argparse.Namespace) -> Seed:
+    """From the config drive, or from the metadata service, or from whichever of them is there. Raises NoSeed."""
+    if options.config_drive is not None:
+        try:
+            return seeds.from_config_drive(options.config_drive)
+        except NoSeed:
+            if not options.or_metadata:
+                raise
+    return seeds.from_metadata_service(options.metadata_url, options.source_address)
 
 
 def _power_off() -> None:
@@ -136,6 +148,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--metadata-url", default="http://169.254.169.254", help="the metadata service (default: %(default)s)")
     add("--config-drive", type=Path, metavar="DIR", help="read a config drive instead of the metadata service")
+    add(
+        "--or-metadata",
+        action="store_true",
+        help="with --config-drive: ask the metadata service, too, until one is there",
+    )
     add("--source-address", default="", metavar="IP", help="bind outgoing connections to this address")
     add("--run-dir", type=Path, default=Path("/run/js2"), metavar="DIR", help="own directory (default: %(default)s)")
     add(

@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .channel import is_unconnected
+
 LIMIT_BYTES = 128 * 1024
 TIMEOUT_S = 5.0
 
 
 class NoSeed(Exception):
-    """Nothing usable could be read yet; the message says where and what is wrong."""
+    """Nothing usable could be read yet; the message says where and what is wrong.
+
+    `soon`: it is only that this machine has no network yet, so that asking often costs nobody anything.
+    """
+
+    def __init__(self, why: str, *, soon: bool = False) -> None:
+        super().__init__(why)
+        self.soon = soon
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,8 @@ def from_metadata_service(url: str, source_address: str) -> Seed:
             response = connection.getresponse()
             body = response.read(LIMIT_BYTES + 1)
         except (OSError, http.client.HTTPException) as problem:
-            raise NoSeed(f"the metadata service does not answer ({type(problem).__name__})") from problem
+            why = f"the metadata service does not answer ({type(problem).__name__})"
+            raise NoSeed(why, soon=is_unconnected(problem)) from problem
         finally:
             connection.close()
         if response.status != 200:

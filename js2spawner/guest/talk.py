@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import VERSION
-from .channel import Answer, Away, Backoff, Channel
+from .channel import SOON_S, Answer, Away, Backoff, Channel
 from .seed import Seed
 
 log = logging.getLogger("js2")
@@ -145,7 +145,7 @@ class Talk:
                 answer = self._ask(method, path, bearer=bearer, body=body, timeout_s=timeout_s)
             except Away as problem:
                 self._note_away(problem)
-                self._sleep(self._backoff.next_s())
+                self._sleep(SOON_S if problem.soon else self._backoff.next_s())
                 continue
             if answer.status in (200, 204):
                 self._backoff.reset()
