@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import shutil
@@ -38,6 +39,26 @@ class Account:
     switch: bool
 
 
+class Made:
+    """Which account this guest program made on this disk, written down where only root writes.
+
+    An image that somebody saved holds an account: to the next user it is given over, and nobody else's ever is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "account.json"
+
+    def is_it(self, known: pwd.struct_passwd) -> bool:
+        try:
+            kept = json.loads(self._file.read_text())
+            return bool((kept["name"], kept["uid"]) == (known.pw_name, known.pw_uid))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def note(self, name: str, uid: int) -> None:
+        write(self._file, json.dumps({"name": name, "uid": uid}), 0o600)
+
+
 def ours(name: str) -> Account:
     """Ourselves, under the user's name: an unprivileged guest has no account to make. Raises AccountProblem."""
     uid, gid = os.geteuid(), os.getegid()
@@ -49,12 +70,21 @@ def ours(name: str) -> Account:
     return Account(name, uid, gid, (), home, os.environ.get("SHELL", "/bin/sh"), switch=False)
 
 
-def ensure(assignment: Assignment) -> Account:
-    """Make or adopt the account on this instance, its home and its sudo rule. Needs root. Raises AccountProblem."""
+def ensure(assignment: Assignment, made: Made) -> Account:
+    """Make, take over or adopt the account on this instance, its home and its sudo rule. Needs root.
+
+    Raises AccountProblem.
+    """
     known = _lookup(assignment.user_name)
     if known is None:
-        _make(assignment)
+        taken = next((entry for entry in pwd.getpwall() if entry.pw_uid == assignment.uid), None)
+        if taken is not None and made.is_it(taken):
+            _give_over(taken, assignment.user_name)
+        else:
+            _make(assignment, taken)
         known = _lookup(assignment.user_name)
+        if known is not None:
+            made.note(known.pw_name, known.pw_uid)
     if known is None:
         raise AccountProblem("The account was made but cannot be found.")
     if known.pw_uid < LEAST_UID or known.pw_gid == 0:
@@ -73,9 +103,23 @@ def _lookup(name: str) -> pwd.struct_passwd | None:
         return None
 
 
-def _make(assignment: Assignment) -> None:
-    taken = [entry for entry in pwd.getpwall() if entry.pw_uid == assignment.uid]
-    if taken:
+def _give_over(taken: pwd.struct_passwd, name: str) -> None:
+    """Make the account of whoever saved this image its next user's, with the home as it is.
+
+    Account and home change their names in two steps, so that one that was interrupted is taken up by the next boot.
+    """
+    home = f"/home/{name}"
+    if Path(taken.pw_dir) != Path(home):
+        if Path(home).exists():
+            raise AccountProblem("The home of this image's account cannot be given over: its new name is in use.")
+        _run("usermod", "--home", home, "--move-home", taken.pw_name)
+    if any(group.gr_name == taken.pw_name and group.gr_gid == taken.pw_gid for group in grp.getgrall()):
+        _run("groupmod", "--new-name", name, taken.pw_name)
+    _run("usermod", "--login", name, taken.pw_name)
+
+
+def _make(assignment: Assignment, taken: pwd.struct_passwd | None) -> None:
+    if taken is not None:
         raise AccountProblem(f"Uid {assignment.uid} belongs to another account of this image; give users another uid.")
     gid = str(assignment.uid)
     if not any(group.gr_gid == assignment.uid for group in grp.getgrall()):

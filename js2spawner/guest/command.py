@@ -23,6 +23,7 @@ from .channel import SOON_S, Backoff, Channel
 from .identity import Identity
 from .life import Life
 from .rundir import RunDir, UnsafeRunDir
+from .saving import Saving
 from .seed import NoSeed, Seed
 from .standby import Standby
 from .talk import Refused, Talk
@@ -83,11 +84,14 @@ def _live(options: argparse.Namespace, run_dir: RunDir, identity: Identity) -> i
 def _serve(options: argparse.Namespace, run_dir: RunDir, identity: Identity, waiting: Standby | None) -> int:
     seed = _read_seed(options)
     channel = Channel(seed.hub_host, seed.hub_port, seed.authority, options.source_address)
-    talk = Talk(seed, channel, identity.credential(seed.attempt), time.monotonic, time.sleep)
-    life = Life(talk, run_dir, identity, time.monotonic, time.sleep, not options.unprivileged, waiting)
+    saving = Saving(identity, run_dir, seed.attempt, time.monotonic)
+    talk = Talk(seed, channel, saving.credential, time.monotonic, time.sleep)
+    life = Life(talk, run_dir, identity, saving, time.monotonic, time.sleep, not options.unprivileged, waiting)
     try:
         life.run()
     except Terminated:
+        # Perhaps a reboot: it must come back, and the hub throws the copy away that may hold the credential now.
+        saving.be_ordinary()
         # As root only the agent stops (it may be replaced while the server runs on). Without root it is the machine.
         if options.unprivileged:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

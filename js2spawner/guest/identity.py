@@ -2,7 +2,7 @@
 
 In memory it would die with a reboot, and the instance could never speak to its hub again: its ticket is spent. On the
 disk only root can read it, and it is worth nothing elsewhere: the hub takes it only from this instance's address, and
-forgets it with the attempt. A clone made from a snapshot carries out another attempt, and makes its own.
+forgets it with the attempt. While the disk is copied into an image it is taken off it all the same (saving.py).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Identity:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         ensure_own(path)
         path.chmod(0o700)
+        self.path = path
         self._file = path / "credential.json"
 
     def credential(self, attempt_id: str) -> str:
@@ -35,9 +36,13 @@ class Identity:
         except (OSError, ValueError, KeyError, TypeError):
             pass  # none yet, or one that is of no use: a new one serves
         made = secrets.token_urlsafe(32)
-        write(self._file, json.dumps({"attempt": attempt_id, "credential": made}), 0o600)
+        self.put_back(attempt_id, made)
         return made
 
+    def put_back(self, attempt_id: str, credential: str) -> None:
+        """Write this credential to the disk."""
+        write(self._file, json.dumps({"attempt": attempt_id, "credential": credential}), 0o600)
+
     def forget(self) -> None:
-        """The attempt has ended."""
+        """Take it off the disk: the attempt has ended, or the disk is about to be copied."""
         self._file.unlink(missing_ok=True)

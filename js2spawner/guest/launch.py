@@ -36,6 +36,7 @@ def environment(assignment: Assignment, account: Account, run: RunDir, own: Mapp
     # An operator's PATH wins.
     variables = {"LANG": "C.UTF-8", "PATH": search_path(own), **assignment.env}
     variables.update(HOME=account.home, USER=account.name, LOGNAME=account.name, SHELL=account.shell)
+    variables["JUPYTER_RUNTIME_DIR"] = str(run.runtime)
     if assignment.certificates is not None:
         variables["JUPYTERHUB_SSL_KEYFILE"] = str(run.tls / "server.key")
         variables["JUPYTERHUB_SSL_CERTFILE"] = str(run.tls / "server.crt")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import account, assignment, processes, vitals
-from .account import AccountProblem
+from .account import Account, AccountProblem, Made
 from .activity import Activity
 from .assignment import Assignment, BadAssignment
 from .identity import Identity
@@ -19,6 +19,7 @@ from .launch import CannotStart
 from .notebook import GaveUp, Notebook
 from .provision import Provision, is_step
 from .rundir import RunDir
+from .saving import Saving
 from .standby import Standby
 from .talk import Ended, Talk
 
@@ -51,6 +52,7 @@ class Life:
         talk: Talk,
         run_dir: RunDir,
         identity: Identity,
+        saving: Saving,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         privileged: bool,
@@ -59,6 +61,7 @@ class Life:
         self._talk = talk
         self._run_dir = run_dir
         self._identity = identity
+        self._saving = saving
         self._clock = clock
         self._sleep = sleep
         self._privileged = privileged
@@ -119,8 +122,9 @@ class Life:
             wanted = assignment.from_json(given)
             if not resumed:
                 self._say("account")
-            owner = account.ensure(wanted) if self._privileged else account.ours(wanted.user_name)
+            owner = self._account(wanted)
             self._home = owner.home
+            self._saving.account = owner
             if wanted.gpu and not resumed:
                 self._say("gpu")
                 self._await_gpu()
@@ -135,6 +139,11 @@ class Life:
             self._fail("account", str(problem))
         except (CannotStart, GaveUp) as problem:
             self._fail("notebook", str(problem))
+
+    def _account(self, wanted: Assignment) -> Account:
+        if not self._privileged:
+            return account.ours(wanted.user_name)
+        return account.ensure(wanted, Made(self._identity.path))
 
     def _await_gpu(self) -> None:
         until = self._clock() + GPU_PATIENCE_S
@@ -176,13 +185,14 @@ class Life:
         self._report()
 
     def _report_if_due(self) -> None:
-        if self._talk.report_is_due():
+        if self._talk.report_is_due() or self._saving.has_news():
             self._report()
 
     def _report(self) -> None:
         answer = self._talk.report(self._message())
         if answer is not None:
             self._run_dir.publish(assignment.lease_from_json(answer.get("lease")))
+            self._saving.obey(answer)
 
     def _message(self) -> Mapping[str, Any]:
         gpus = vitals.gpus()
@@ -203,4 +213,5 @@ class Life:
                 "alive": notebook is not None and notebook.alive(),
                 "restarts": 0 if notebook is None else notebook.restarts,
             },
+            "saving": self._saving.word(),
         }

@@ -83,6 +83,7 @@ class Notebook:
     def start(self) -> None:
         """Start the server. Raises CannotStart."""
         self._run.share_with(self._run.log, self._account.gid)
+        self._run.give_runtime(self._account.uid, self._account.gid)
         launch.write_certificates(self._assignment, self._account, self._run)
         variables = launch.environment(self._assignment, self._account, self._run, os.environ)
         argv = launch.arguments(self._assignment, self._run)

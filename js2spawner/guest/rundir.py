@@ -3,6 +3,7 @@
 <run-dir>/secret/   0700, files 0600: the assignment, which process is the server
 <run-dir>/tls/      the server's certificates, for root and the user
 <run-dir>/log/      the server's output, for root and the user
+<run-dir>/runtime/  the server's own files while it runs (keys of kernels), for the user: no image may hold them
 <run-dir>/public/   lease.json, for everybody: the server's own pages show it
 """
 
@@ -30,6 +31,7 @@ class RunDir:
         self.secret = path / "secret"
         self.tls = path / "tls"
         self.log = path / "log"
+        self.runtime = path / "runtime"
         self.public = path / "public"
         # Others pass through (0711) to the public file, but list nothing.
         for folder, mode in ((path, 0o711), (self.secret, 0o700), (self.public, 0o755)):
@@ -52,6 +54,16 @@ class RunDir:
             return None
         return value if isinstance(value, dict) else None
 
+    def drop(self, name: str) -> None:
+        """Keep it no longer."""
+        (self.secret / f"{name}.json").unlink(missing_ok=True)
+
+    def give_runtime(self, uid: int, gid: int) -> None:
+        """Make the folder that the server may use as its own. Nobody but us can put another in its place."""
+        self.runtime.mkdir(mode=0o700, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(self.runtime, uid, gid, follow_symlinks=False)
+
     def share_with(self, folder: Path, gid: int) -> None:
         """Let one group read a folder of ours. Only root may give files to another group."""
         if os.geteuid() == 0:
@@ -64,7 +76,7 @@ class RunDir:
 
     def forget(self) -> None:
         """The attempt has ended: nothing secret stays, not even in memory."""
-        for folder in (self.secret, self.tls):
+        for folder in (self.secret, self.tls, self.runtime):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -37,9 +37,10 @@ def wanted(name="alice", uid=20001, sudo=False, **changes):
     return assignment.from_json({{"id": "a", "user": user, "server": server, "gpu": False}})
 def refused(**changes):
     try:
-        account.ensure(wanted(**changes))
+        account.ensure(wanted(**changes), made_here)
     except AccountProblem as problem:
         return str(problem)
+made_here = account.Made(pathlib.Path("/run"))
 told = None
 """
 
@@ -78,7 +79,7 @@ def inside(tmp_path: Path) -> Any:
 
 def test_an_account_is_made_with_the_given_uid_and_a_home_of_its_own(inside: Any) -> None:
     told = inside("""
-made = account.ensure(wanted())
+made = account.ensure(wanted(), made_here)
 home = os.stat(made.home)
 told = [made.name, made.uid, made.gid, made.home, home.st_uid, made.switch]
 """)
@@ -87,8 +88,8 @@ told = [made.name, made.uid, made.gid, made.home, home.st_uid, made.switch]
 
 def test_making_it_twice_is_making_it_once(inside: Any) -> None:
     told = inside("""
-first = account.ensure(wanted(sudo=True))
-told = [first == account.ensure(wanted(sudo=True)), [e.pw_name for e in pwd.getpwall()].count("alice")]
+first = account.ensure(wanted(sudo=True), made_here)
+told = [first == account.ensure(wanted(sudo=True), made_here), [e.pw_name for e in pwd.getpwall()].count("alice")]
 """)
     assert told == [True, 1]
 
@@ -96,7 +97,7 @@ told = [first == account.ensure(wanted(sudo=True)), [e.pw_name for e in pwd.getp
 def test_an_account_of_the_image_is_adopted_with_its_own_uid(inside: Any) -> None:
     told = inside("""
 subprocess.run(["useradd", "--uid", "3000", "--create-home", "alice"], check=True)
-told = account.ensure(wanted()).uid
+told = account.ensure(wanted(), made_here).uid
 """)
     assert told == 3000
 
@@ -117,7 +118,7 @@ told = refused()
 
 def test_sudo_is_a_rule_that_only_root_can_change(inside: Any) -> None:
     told = inside("""
-account.ensure(wanted(sudo=True))
+account.ensure(wanted(sudo=True), made_here)
 rule = pathlib.Path("/etc/sudoers.d/js2-user")
 told = [rule.read_text(), oct(rule.stat().st_mode & 0o777), rule.stat().st_uid]
 """)
@@ -126,9 +127,9 @@ told = [rule.read_text(), oct(rule.stat().st_mode & 0o777), rule.stat().st_uid]
 
 def test_without_sudo_the_rule_and_the_groups_that_give_it_are_taken_away(inside: Any) -> None:
     told = inside("""
-account.ensure(wanted(sudo=True))
+account.ensure(wanted(sudo=True), made_here)
 subprocess.run(["usermod", "--append", "--groups", "sudo", "alice"], check=True)
-account.ensure(wanted(sudo=False))
+account.ensure(wanted(sudo=False), made_here)
 told = [pathlib.Path("/etc/sudoers.d/js2-user").exists(), grp.getgrnam("sudo").gr_mem]
 """)
     assert told == [False, []]
@@ -137,7 +138,7 @@ told = [pathlib.Path("/etc/sudoers.d/js2-user").exists(), grp.getgrnam("sudo").g
 def test_a_fresh_volume_as_home_becomes_the_users(inside: Any) -> None:
     told = inside("""
 os.makedirs("/home/alice")
-account.ensure(wanted())
+account.ensure(wanted(), made_here)
 seen = os.stat("/home/alice")
 told = [seen.st_uid, seen.st_gid, oct(seen.st_mode & 0o777)]
 """)
@@ -159,7 +160,7 @@ run.publish({})
 script = "id -u; id -g; id -G; pwd; cat /run/js2/secret/assignment.json; cat /run/js2/public/lease.json; cat $KEY"
 certificates = {"key": "KEY", "certificate": "C", "authority": "A"}
 given = wanted(argv=["sh", "-c", script], env={"KEY": "/run/js2/tls/server.key"}, certificates=certificates)
-owner = account.ensure(given)
+owner = account.ensure(given, made_here)
 run.share_with(run.log, owner.gid)
 launch.write_certificates(given, owner, run)
 variables = launch.environment(given, owner, run, os.environ)
@@ -176,7 +177,7 @@ told = [log.read_text().splitlines(), log.stat().st_uid, oct(log.stat().st_mode 
 
 def test_the_end_reaches_what_the_user_detached(inside: Any) -> None:
     told = inside("""
-owner = account.ensure(wanted())
+owner = account.ensure(wanted(), made_here)
 as_alice = ["setpriv", "--reuid", "20001", "--regid", "20001", "--clear-groups"]
 subprocess.run([*as_alice, "setsid", "--fork", "sleep", "600"], check=True)
 def left():
@@ -186,3 +187,39 @@ processes.end(left, time.monotonic, time.sleep)
 told = [before, len(left())]
 """)
     assert told == [1, 0]
+
+
+def test_a_saved_images_account_becomes_its_next_users_with_the_home_as_it_is(inside: Any) -> None:
+    told = inside("""
+account.ensure(wanted(sudo=True), made_here)
+notes = pathlib.Path("/home/alice/notes.txt")
+notes.write_text("kept")
+os.chown(notes, 20001, 20001)
+taken = account.ensure(wanted(name="bob", sudo=True), made_here)
+again = account.ensure(wanted(name="bob", sudo=True), made_here)
+rule = pathlib.Path("/etc/sudoers.d/js2-user").read_text()
+names = [entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == 20001]
+told = [names, taken.home, taken == again, pathlib.Path("/home/bob/notes.txt").read_text(), os.path.exists("/home/alice"),
+        grp.getgrgid(20001).gr_name, rule]
+""")
+    assert told == [["bob"], "/home/bob", True, "kept", False, "bob", "bob ALL=(ALL:ALL) NOPASSWD: ALL\n"]
+
+
+def test_giving_an_account_over_that_was_interrupted_is_taken_up(inside: Any) -> None:
+    told = inside("""
+account.ensure(wanted(), made_here)
+subprocess.run(["usermod", "--home", "/home/bob", "--move-home", "alice"], check=True)
+taken = account.ensure(wanted(name="bob"), made_here)
+told = [taken.name, taken.uid, taken.home, os.path.isdir("/home/bob")]
+""")
+    assert told == ["bob", 20001, "/home/bob", True]
+
+
+def test_only_an_account_that_we_made_is_ever_given_over(inside: Any) -> None:
+    told = inside("""
+account.ensure(wanted(name="carol", uid=20002), made_here)
+subprocess.run(["useradd", "--uid", "20001", "alice"], check=True)
+told = [refused(name="bob"), pwd.getpwuid(20001).pw_name]
+""")
+    assert "20001 belongs to another account" in told[0]
+    assert told[1] == "alice"

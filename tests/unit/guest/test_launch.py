@@ -45,7 +45,7 @@ def run(tmp_path: Path) -> RunDir:
 def test_the_hubs_variables_are_passed_whole_and_the_agents_are_not(run: RunDir) -> None:
     given = assignment(env={"A": "1", "B": ""})
     told = launch.environment(given, account(), run, {"SECRET_OF_ROOT": "x", "PATH": "/usr/bin"})
-    assert set(told) == {"A", "B", "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG"}
+    assert set(told) == {"A", "B", "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "JUPYTER_RUNTIME_DIR"}
 
 
 def test_who_the_user_is_here_is_for_the_instance_to_say(run: RunDir) -> None:
