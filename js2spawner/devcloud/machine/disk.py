@@ -1,7 +1,7 @@
 """The files of a machine on the host: made before power-on, kept while it is off, copied into images, removed with it.
 
-    machines/<server id>/   spec.json  power.json  console.log  view/  run/  disk/{etc,home,opt,root,srv}  config-drive/  gpu/
-    images/<image id>/      {etc,home,opt,root,srv}
+    machines/<server id>/   spec.json  power.json  console.log  view/  run/  disk/  config-drive/  gpu/
+    images/<image id>/      as `disk/`: {etc,home,opt,root,srv}
     volumes/<volume id>/
 
 Everything lies below one folder that only its owner may enter.
