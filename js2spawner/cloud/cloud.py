@@ -50,6 +50,10 @@ class Cloud:
         """Sign in now, so that a wrong clouds.yaml shows at start. Raises CloudError."""
         await self._sign_in.grant()
 
+    async def project_id(self) -> str:
+        """The project that owns what is made here. Raises CloudError."""
+        return await self._caller.project_id()
+
     async def close(self) -> None:
         """Close connections and give up a sign-in in flight."""
         await self._caller.close()

@@ -7,6 +7,7 @@ several. Everybody on the allocation can write properties: what is read here is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 IMAGE = "js2_image"
 BUILD = "js2_build"
@@ -43,6 +44,11 @@ HARDWARE = {
     "os_require_quiesce": "yes",
 }
 """What Jetstream2 asks of images (its documentation, "Image hardware properties")."""
+
+
+def instant(now: datetime) -> str:
+    """A moment as a property holds it."""
+    return now.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def in_parts(packed: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Who vouches for a published image, and for what.
 
 Signed together are Glance's own hash of the data, which nobody but Glance can set, and what the image says of itself
-(`SIGNED`, and its list of software). So a copy of the properties on other data is worth nothing: neither by somebody
+(`SIGNED`, and its list of software). A snapshot that Nova left in the storage without showing it to Glance has no hash;
+then its id is signed, whose data Glance never replaces. So a copy of the properties on other data is worth nothing: neither by somebody
 on the allocation nor by Nova, which gives a snapshot the properties of the image its instance came from. When a version
 was promoted is not signed: whoever may write properties can choose among signed versions, and make none.
 """
@@ -130,9 +131,9 @@ class SigningKey:
     def keys(self) -> PublicKeys:
         return PublicKeys.of([self.public])
 
-    def sign(self, properties: Mapping[str, str], hash_algo: str, hash_value: str) -> str:
-        """The value of the signature's property for an image with these properties and data of this hash."""
-        signature = self._private.sign(_message(properties, hash_algo, hash_value))
+    def sign(self, image: Image) -> str:
+        """The value of the signature's property for an image with these data and properties, as Glance shows them."""
+        signature = self._private.sign(_message(image))
         return f"{_KIND_OF_KEY}:{key_id(self.public)}:{base64.b64encode(signature).decode()}"
 
 
@@ -148,7 +149,7 @@ def verdict(image: Image, keys: PublicKeys) -> Verdict:
         return "unsigned"
     kind, _, rest = told.partition(":")
     wanted, _, encoded = rest.partition(":")
-    if kind != _KIND_OF_KEY or image.os_hash_algo not in HASHES or not image.os_hash_value:
+    if kind != _KIND_OF_KEY or (image.os_hash_value and image.os_hash_algo not in HASHES):
         return "changed"
     public = keys.by_id.get(wanted)
     if public is None:
@@ -157,8 +158,7 @@ def verdict(image: Image, keys: PublicKeys) -> Verdict:
         signature = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         return "changed"
-    message = _message(image.properties, image.os_hash_algo, image.os_hash_value)
-    return "good" if _verified(public, signature, message) else "changed"
+    return "good" if _verified(public, signature, _message(image)) else "changed"
 
 
 @lru_cache(maxsize=1024)
@@ -171,9 +171,10 @@ def _verified(public: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
-def _message(properties: Mapping[str, str], hash_algo: str, hash_value: str) -> bytes:
-    said = [[name, properties.get(name, "")] for name in SIGNED]
-    return json.dumps(["js2-image", 1, hash_algo, hash_value, said, named.from_parts(properties)]).encode()
+def _message(image: Image) -> bytes:
+    data = [image.os_hash_algo, image.os_hash_value] if image.os_hash_value else ["id", image.id]
+    said = [[name, image.properties.get(name, "")] for name in SIGNED]
+    return json.dumps(["js2-image", 1, data, said, named.from_parts(image.properties)]).encode()
 
 
 def _key_in(line: str, where: str) -> bytes:

@@ -34,8 +34,7 @@ def image(build: str, *, name: str = "minimal", **changes: Any) -> Image:
 
 
 def signed(image: Image, *, promoted: datetime | None = None, key: SigningKey = KEY) -> Image:
-    signature = key.sign(image.properties, image.os_hash_algo, image.os_hash_value)
-    more = {named.SIGNATURE: signature, **({named.PROMOTED_AT: promoted.isoformat()} if promoted else {})}
+    more = {named.SIGNATURE: key.sign(image), **({named.PROMOTED_AT: promoted.isoformat()} if promoted else {})}
     return replace(image, properties={**image.properties, **more})
 
 

@@ -32,8 +32,12 @@ def test_a_hash_that_can_be_forged_is_not_trusted():
     assert verdict(signed(replace(image("b1"), os_hash_algo="md5")), KEY.keys) == "changed"
 
 
-def test_an_image_without_data_is_not_vouched_for():
-    assert verdict(signed(replace(image("b1"), os_hash_value="")), KEY.keys) == "changed"
+def test_data_that_glance_never_hashed_are_vouched_for_by_their_id():
+    unhashed = signed(replace(image("b1"), os_hash_algo="", os_hash_value=""))
+    assert verdict(unhashed, KEY.keys) == "good"
+    assert verdict(replace(unhashed, id="another"), KEY.keys) == "changed"
+    assert verdict(replace(unhashed, os_hash_algo="sha512", os_hash_value="hash"), KEY.keys) == "changed"
+    assert verdict(replace(signed(image("b1")), os_hash_algo="", os_hash_value=""), KEY.keys) == "changed"
 
 
 @pytest.mark.parametrize("signature", ["x", "ed25519", "ed25519:", f"ed25519:{'0' * 16}:****", "rsa:1:AAAA"])

@@ -1,0 +1,134 @@
+"""Which versions of an image may go, and why each other one stays. Pure; `Pruner` carries it out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from js2spawner.cloud.cloud import Cloud
+from js2spawner.cloud.errors import Conflict, Gone
+from js2spawner.library import properties as named
+from js2spawner.library.builds import Build, Builds
+from js2spawner.library.published import Version, promoted, versions
+from js2spawner.library.publishing import UPLOAD_TAG
+from js2spawner.library.signing import PublicKeys
+
+KEEP = 2
+STRAY_AFTER = timedelta(days=1)
+"""No upload takes longer; an unsigned one that is older was interrupted."""
+
+STARTS_MAY_HOLD = timedelta(hours=1)
+"""A start knows its image by id from the moment it was chosen, and may wait in line for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one image or local build (`id`), and why."""
+
+    build: str
+    id: str
+    delete: bool
+    why: str
+
+
+def fates(found: Sequence[Version], keep: int, now: datetime) -> list[Fate]:
+    """What becomes of the versions of one image, newest build first, if no instance uses those that go.
+
+    Kept are the `keep` that were promoted last, and what was built after the current one. Snapshots that users made of
+    their instances claim to be versions, and are none.
+    """
+    ranked = promoted(found)
+    return [_fate(version, ranked, keep, now) for version in found if not _is_users(version)]
+
+
+def _fate(version: Version, ranked: Sequence[Version], keep: int, now: datetime) -> Fate:
+    image, build = version.image, version.build
+    if version.verdict == "unsigned":
+        return _unsigned(version, now)
+    if version.verdict != "good":
+        return Fate(build, image.id, False, _LEFT_ALONE[version.verdict])
+    place = next((place for place, each in enumerate(ranked) if each.image.id == image.id), None)
+    if place == 0:
+        return Fate(build, image.id, False, "it is the current version")
+    if place is not None and place < keep:
+        return Fate(build, image.id, False, f"one of the {keep} versions that are kept")
+    if not ranked or build > ranked[0].build:
+        return Fate(build, image.id, False, "withdrawn" if version.withdrawn else "not promoted yet")
+    if place is not None and now - (ranked[place - 1].promoted_at or now) < STARTS_MAY_HOLD:
+        return Fate(build, image.id, False, "it was current within the last hour, and starts may still use it")
+    return Fate(build, image.id, True, f"older than the {keep} versions that are kept")
+
+
+_LEFT_ALONE: Mapping[str, str] = {
+    "unknown-key": "signed with a key that is not known here; left alone",
+    "changed": "not what was signed; left alone, have a look at it",
+}
+
+
+def _unsigned(version: Version, now: datetime) -> Fate:
+    image = version.image
+    if UPLOAD_TAG not in image.tags:
+        return Fate(version.build, image.id, False, "nobody signed it, and no upload of ours left it; left alone")
+    if now - image.created < STRAY_AFTER:
+        return Fate(version.build, image.id, False, "its upload may be under way")
+    return Fate(version.build, image.id, True, "an upload that was never finished")
+
+
+def _is_users(version: Version) -> bool:
+    """Nova says of what it saves that it is a snapshot. A derived build is one too, but a signed one."""
+    return version.verdict != "good" and version.image.properties.get("image_type") == "snapshot"
+
+
+def local_fates(builds: Iterable[Build], keep: int) -> list[Fate]:
+    """What becomes of the builds of one image on this machine, newest first."""
+    kept, goes = f"one of the {keep} builds that are kept", f"older than the {keep} builds that are kept"
+    return [
+        Fate(build.id, build.id, place >= keep, goes if place >= keep else kept) for place, build in enumerate(builds)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruner:
+    """Deletes what may go, in a cloud and on this machine."""
+
+    cloud: Cloud
+    builds: Builds
+    keys: PublicKeys
+    keep: int = KEEP
+    dry_run: bool = False
+
+    async def in_cloud(self, name: str, now: datetime) -> list[Fate]:
+        """Raises CloudError."""
+        project = await self.cloud.project_id()
+        images = await self.cloud.images.list(properties={named.IMAGE: name})
+        found = versions((image for image in images if image.owner == project), name, self.keys)
+        return [await self._carried_out(fate) for fate in fates(found, self.keep, now)]
+
+    async def _carried_out(self, fate: Fate) -> Fate:
+        """Looked at once more before anything goes: an instance that uses it keeps it."""
+        if not fate.delete:
+            return fate
+        users = await self.cloud.compute.servers_of_image(fate.id)
+        if users:
+            count = f"{len(users)} instance{'s use' if len(users) > 1 else ' uses'} it"
+            return replace(fate, delete=False, why=f"{count} ({', '.join(server.name for server in users[:3])})")
+        if not self.dry_run:
+            try:
+                with suppress(Gone):
+                    await self.cloud.images.delete(fate.id)
+            except Conflict:
+                # Storage that clones disks from images (Ceph) says so, also of instances in other projects.
+                return replace(fate, delete=False, why="the cloud's storage still needs it for an instance")
+        return fate
+
+    def here(self, name: str) -> list[Fate]:
+        """The builds on this machine. Blocks."""
+        found = self.builds.of(name)
+        decided = local_fates(found, self.keep)
+        for build, fate in zip(found, decided, strict=True):
+            if fate.delete and not self.dry_run:
+                shutil.rmtree(self.builds.place(build))
+        return decided
