@@ -13,6 +13,7 @@ import json
 import locale
 import os
 import random
+import site
 import socket
 import sys
 import tempfile
@@ -35,6 +36,9 @@ class CannotBecome(Exception):
 def stand_by(descriptor: int) -> int:
     """Import everything, wait for the one order, carry it out. `descriptor` is the socket to the agent."""
     channel = socket.socket(fileno=os.dup(descriptor))
+    # Nothing that is imported may read the order.
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123, read by a descriptor's number
+        os.dup2(nothing.fileno(), descriptor)
     try:
         gc.disable()  # nothing of what is imported is garbage
         warm = warming.warm()
@@ -56,6 +60,8 @@ def stand_by(descriptor: int) -> int:
         return 1
     _say(channel, BECAME)
     channel.close()
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{__package__}.")]:
+        del sys.modules[name]
     gc.enable()
     # As the program's own script does; a number, a sentence or nothing.
     sys.exit(main())
@@ -90,18 +96,17 @@ def become(order: Order, log: int) -> None:
         _drop(order.uid, order.gid, order.groups)
     os.umask(0o022)
     os.chdir(order.home)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    for descriptor in {nothing, log} - {0, 1, 2}:
-        os.close(descriptor)
+    os.close(log)
     os.environ.clear()
     os.environ.update(order.variables)
     time.tzset()
     with contextlib.suppress(locale.Error):
         locale.setlocale(locale.LC_CTYPE, "")
     tempfile.tempdir = None
+    site.USER_BASE = site.USER_SITE = None
+    site.getusersitepackages()
     # Seeded at import, early in the boot, when the system may not have had much to give.
     random.seed()
     sys.argv = [order.program, *arguments(order.arguments, order.variables)]

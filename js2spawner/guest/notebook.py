@@ -89,7 +89,7 @@ class Notebook:
         argv = launch.arguments(self._assignment, self._run)
         self._child = launch.start(argv, variables, self._account, self._log, self._standby)
         if self._standby is not None and self._child is not self._standby.child:
-            self._dismiss("it is not for this server")
+            self._dismiss(self._standby.answer() or "it is not for this server")
         self._pid = self._child.pid
         seen = processes.read(self._pid)
         self._started = seen.started if seen else 0

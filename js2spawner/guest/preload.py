@@ -1,11 +1,16 @@
 """The program that stands by: imports the notebook server, waits, and becomes somebody's server.
 
-`python -I preload.py`, by the agent only, under the Python of the server's environment; standard input is the
-socket to the agent. `docs/security.md`, "Pre-import", says what it may do while it is still root's.
+`python preload.py`, by the agent only, under the Python of the server's environment; standard input is the socket
+to the agent. `docs/security.md`, "Pre-import", says what it may do while it is still root's.
 """
 
-import importlib
 import sys
+
+# This folder's, where modules are named as we like: nothing may be taken from here for one of the standard library.
+if __name__ == "__main__":
+    del sys.path[0]
+
+import importlib
 from pathlib import Path
 
 

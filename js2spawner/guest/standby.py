@@ -48,14 +48,15 @@ class Standby:
 
     def __init__(self, python: Path, clock: Callable[[], float]) -> None:
         """Start it. Raises OSError."""
-        self._folder = python.parent
+        self._folder = python.parent.resolve()
         self._clock = clock
         self._until: float | None = None
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
         with theirs:
             self.child = subprocess.Popen(
-                [str(python), "-I", str(PROGRAM)],
+                # Without -I, which would stay with the server for its life: there is nothing here to be isolated from.
+                [str(python), str(PROGRAM)],
                 cwd="/",
                 env={"LANG": "C.UTF-8", "PATH": NOWHERE, "HOME": NOWHERE},
                 stdin=theirs.fileno(),
@@ -67,7 +68,7 @@ class Standby:
 
     def offer(self, order: Order, log_descriptor: int) -> bool:
         """Hand the order over, if it is for a program of the environment that stands by; False: start your own."""
-        if Path(order.program).parent != self._folder:
+        if Path(order.program).parent.resolve() != self._folder:
             return False
         raw = json.dumps(dataclasses.asdict(order), ensure_ascii=False).encode()
         if len(raw) > LONGEST_ORDER:
@@ -82,12 +83,19 @@ class Standby:
     def answer(self) -> str | None:
         """BECAME, or why not, once that is known; None until then."""
         try:
-            raw = self._channel.recv(1024)
+            raw = self._last_word()
         except BlockingIOError:
             return None if self._until is None or self._clock() < self._until else "it took too long"
         except OSError:
             raw = b""
         return raw.decode(errors="replace") or "it ended without a word"
+
+    def _last_word(self) -> bytes:
+        try:
+            return self._channel.recv(1024)
+        except ConnectionResetError:
+            # Said once, before what was said, when it ended with an order unread.
+            return self._channel.recv(1024)
 
     def release(self) -> None:
         """It is the server now, and no business of ours."""
@@ -107,14 +115,21 @@ class Standby:
 
 
 def begin(own_path: str, clock: Callable[[], float]) -> Standby | None:
-    """Start one, under the Python beside the server's program; None, and a line, where there is no server."""
+    """Start one, under the Python of the server's program; None, and a line, where there is no server."""
     program = shutil.which("jupyterhub-singleuser", path=own_path)
-    python = Path(program).with_name("python3") if program else None
-    if python is None or not python.exists():
-        log.info("no environment of a server to import ahead of time")
+    if program is None:
+        log.info("no server to import ahead of time on this image's PATH")
         return None
     try:
-        return Standby(python, clock)
+        return Standby(_interpreter(Path(program)), clock)
     except OSError as problem:
         log.info("the server cannot be imported ahead of time: %s", problem.strerror)
         return None
+
+
+def _interpreter(program: Path) -> Path:
+    """The Python that a console script names in its first line, by the same name, or the one beside it."""
+    with program.open("rb") as stream:
+        line = stream.readline(512)
+    named = Path(line[2:].strip().decode(errors="replace")) if line.startswith(b"#!/") else Path()
+    return named if named.parent == program.parent and named.exists() else program.with_name("python3")

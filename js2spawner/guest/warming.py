@@ -62,13 +62,15 @@ def warm() -> Warm:
     """Import the servers of this environment with all their extensions. Raises NotWarm."""
     _refuse_user_site()
     _refuse_what_others_can_change(Path(place) for place in (sys.executable, sys.prefix, *sys.path) if place)
-    programs = {point.name: point for point in entry_points(group="console_scripts") if point.name in LAB_PROGRAMS}
-    if not programs:
-        raise NotWarm("this environment has none of the servers' programs")
+    known = [point for point in entry_points(group="console_scripts") if point.name in LAB_PROGRAMS]
+    programs = {}
     with Recording() as record:
-        for point in programs.values():
+        for point in known:
             with contextlib.suppress(ImportError, AttributeError):
                 point.load()
+                programs[point.name] = point
+        if not programs:
+            raise NotWarm("this environment has no program of a notebook server")
         _import_extensions()
         for name in (*LATE, *_services()):
             with contextlib.suppress(ImportError):
@@ -125,14 +127,17 @@ def import_afresh(program: EntryPoint, warm: Warm) -> Callable[[], Any]:
 
 def _services() -> list[str]:
     """The modules of Jupyter Server's own services; it imports them when it makes its web application."""
-    known: Any = importlib.import_module("jupyter_server.serverapp").JUPYTER_SERVICE_HANDLERS
+    known = getattr(sys.modules.get("jupyter_server.serverapp"), "JUPYTER_SERVICE_HANDLERS", {})
     return [name for names in known.values() for name in names or ()]
 
 
 def _import_extensions() -> None:
     """Import the server extensions that the environment and the system enable, as a server will."""
-    paths: Any = importlib.import_module("jupyter_core.paths")
-    config: Any = importlib.import_module("jupyter_server.extension.config")
+    try:
+        paths: Any = importlib.import_module("jupyter_core.paths")
+        config: Any = importlib.import_module("jupyter_server.extension.config")
+    except ImportError:
+        return
     places = [*paths.ENV_CONFIG_PATH, *paths.SYSTEM_CONFIG_PATH]
     for name, enabled in config.ExtensionConfigManager(read_config_path=places).get_jpserver_extensions().items():
         if not enabled:
