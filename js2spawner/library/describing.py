@@ -24,6 +24,7 @@ def described(definition: Definition, build: Build, software: Iterable[Package])
         named.BUILD: build.id,
         named.DEFINITION: build.definition,
         named.BUILT_AT: build.at,
+        named.REBUILD_AFTER_DAYS: f"{definition.rebuild_after_days:g}",
         named.TITLE: definition.title[: named.VALUE_AT_MOST],
         named.LICENCES: licence_note(packages),
         **listed(packages),
