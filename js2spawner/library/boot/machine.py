@@ -26,6 +26,7 @@ from js2spawner.library.boot.emulator import accelerator
 GUEST_ADDRESS = "10.0.2.15"
 HUB_AS_SEEN = "10.0.2.100"
 NOTEBOOK_PORT = 8888
+MAC = "52:54:00:12:34:56"
 PRISTINE = "js2-pristine"
 """Serial number under which a machine finds the disk as it was built."""
 
@@ -163,7 +164,7 @@ def _command(plan: Plan, folder: Path, port: int) -> list[str]:
     for seen, ours in plan.services.items():
         relay = shlex.join([sys.executable, "-I", "-S", str(_RELAY), "127.0.0.1", str(ours)])
         network += f",guestfwd=tcp:{HUB_AS_SEEN}:{seen}-cmd:{_quoted(relay)}"
-    return [*command, "-netdev", network, "-device", "virtio-net-pci,netdev=net"]
+    return [*command, "-netdev", network, "-device", f"virtio-net-pci,netdev=net,mac={MAC}"]
 
 
 def _quoted(value: str | Path) -> str:

@@ -210,7 +210,7 @@ class Trial:
                 attempt_id=attempt.id,
                 ticket=attempt.ticket,
             )
-            drive = await asyncio.to_thread(config_drive, folder, server_id, told)
+            drive = await asyncio.to_thread(config_drive, folder, server_id, machine.MAC, told)
             services = {HANDSHAKE_PORT: handshake.port, HUB_PORT: hub_port}
             plan = Plan(self.disk, drive, server_id, services, self.hardware)
             running = await stack.enter_async_context(machine.power_on(plan, folder, console))
