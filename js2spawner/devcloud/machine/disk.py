@@ -86,6 +86,7 @@ class Disks:
             _complete(fresh)
             if private:
                 write_accounts(fresh / "etc")
+                _give_profile(fresh / "etc")
         if private:
             write_identity(fresh / "etc", spec)
         fresh.rename(machine / "disk")
@@ -160,6 +161,14 @@ def write_accounts(etc: Path) -> None:
         "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n",
         0o440,
     )
+
+
+def _give_profile(etc: Path) -> None:
+    """What a login shell reads: the host's to begin with, and the machine's own to add to."""
+    (etc / "profile.d").mkdir()
+    for file in Path("/etc/profile.d").glob("*.sh"):
+        if file.is_file():
+            shutil.copyfile(file, etc / "profile.d" / file.name)
 
 
 def write_identity(etc: Path, spec: MachineSpec) -> None:

@@ -23,7 +23,7 @@ _ARCHIVE = f"{_FOLDER}/guest.tar.xz"
 _START = f"""\
 cd {_FOLDER} && chmod 0700 . && python3 -I -m tarfile -e {_ARCHIVE} . && rm {_ARCHIVE} &&
 exec systemd-run --unit=js2-build --property=Restart=on-failure --property=RestartPreventExitStatus='2 3' \
-python3 -I {_FOLDER}/guest/agent.py --state-dir {_FOLDER}/state --run-dir {_FOLDER}/run"""
+python3 -I {_FOLDER}/guest/building.py {_FOLDER}/kept"""
 
 
 def boot_text(*, url: str, authority_pem: str, attempt_id: str, ticket: str, with_program: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import io
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import js2spawner.guest
-from js2spawner.library.definition import files_below
 
 PIECE_BYTES = 36 * 1024
 """48 KiB in base64: a message from us holds 64 KiB at most."""
@@ -64,19 +64,33 @@ def archive(tree: Path) -> bytes:
 
 
 def program() -> bytes:
-    """The guest program alone, in its folder `guest`: what a base without it is booted with."""
+    """As much of the guest program as building takes, in a folder `guest`: what a base without it is booted with."""
     made = io.BytesIO()
     folder = Path(js2spawner.guest.__file__).parent
     with (
         lzma.open(made, "wb", preset=9 | lzma.PRESET_EXTREME) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for file in files_below(folder):
-            # The page's own part is not needed to build, and comes with the rest when it is.
-            if file.suffix == ".py":
-                member = tarfile.TarInfo(f"guest/{file.relative_to(folder)}")
-                member.size = file.stat().st_size
-                member.mode = 0o644
-                with file.open("rb") as content:
-                    tar.addfile(member, content)
+        for name in sorted(needed("building", folder)):
+            content = (folder / f"{name}.py").read_bytes()
+            member = tarfile.TarInfo(f"guest/{name}.py")
+            member.size, member.mode = len(content), 0o644
+            tar.addfile(member, io.BytesIO(content))
     return made.getvalue()
+
+
+def needed(name: str, folder: Path) -> set[str]:
+    """A module of the guest program and whichever it imports or asks for by name, one through the other."""
+    found: set[str] = set()
+    waiting = ["__init__", "smoke", name]
+    while waiting:
+        here = waiting.pop()
+        if here in found or not (folder / f"{here}.py").is_file():
+            continue
+        found.add(here)
+        for node in ast.walk(ast.parse((folder / f"{here}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                waiting += [node.module] if node.module else [each.name for each in node.names]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "part":
+                waiting += [str(each.value) for each in node.args if isinstance(each, ast.Constant)]
+    return found

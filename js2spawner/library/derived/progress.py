@@ -14,7 +14,7 @@ _WORDS_AT_MOST = 800
 
 
 class StepBroken(CannotBuild):
-    """A step did not work on the instance. The text ends with its own words, `output` holds all we were told of them."""
+    """A step did not work on the instance. The text ends with its own words, `output` holds all that came of them."""
 
     def __init__(self, what: str, output: str, step: str = "") -> None:
         self.what, self.output = what, output

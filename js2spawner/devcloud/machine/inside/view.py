@@ -36,7 +36,7 @@ PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 CONFIGURATION = (  # noqa: SIM905, forty quoted names are no easier to read
     "adduser.conf alternatives bash.bashrc bash_completion.d ca-certificates debian_version default environment fonts "
     "gai.conf host.conf inputrc ld.so.cache ld.so.conf ld.so.conf.d libaudit.conf locale.alias localtime login.defs "
-    "magic magic.mime mime.types networks nsswitch.conf os-release pam.conf pam.d profile profile.d protocols "
+    "magic magic.mime mime.types networks nsswitch.conf os-release pam.conf pam.d profile protocols "
     "resolv.conf security services shells skel ssl/certs ssl/openssl.cnf sudo.conf terminfo timezone vim xdg"
 ).split()
 
