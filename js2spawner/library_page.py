@@ -54,6 +54,7 @@ class Held:
     due_at: datetime | None
     size_bytes: int
     licences: str
+    untested: bool
     usual: tuple[Usual, ...]
     software: Software
 
@@ -84,6 +85,7 @@ def _held(entry: ImageEntry, catalog: Catalog, offer: Offer) -> Held:
         due_at=_due(built_at, told.get(properties.REBUILD_AFTER_DAYS, "")),
         size_bytes=image.size_bytes if image else 0,
         licences=_plain(told.get(properties.LICENCES, ""))[:500],
+        untested=properties.UNTESTED in told,
         usual=_usual(entry, catalog, offer),
         software=_software(image),
     )

@@ -30,6 +30,7 @@ def _image_json(image: Held) -> dict[str, Any]:
         "rebuild_due_at": _iso(image.due_at),
         "size_bytes": image.size_bytes,
         "licences": image.licences,
+        "untested": image.untested,
         "usual_start": {each.flavor.name: {"p50_s": each.p50_s, "p90_s": each.p90_s} for each in image.usual},
         "packages_state": image.software.state,
         "packages": [

@@ -34,7 +34,7 @@ def _licence(found: Distribution) -> str:
     """As short as the package tells it; many give the whole text, and some only a classifier."""
     for field in ("License-Expression", "License"):
         for told in found.metadata.get_all(field) or ():
-            if told and "\n" not in told and len(told) <= 60:
+            if told and "\n" not in told and len(told) <= 60 and told != "UNKNOWN":
                 return str(told)
     classifiers = found.metadata.get_all("Classifier") or ()
     return next((each.rsplit(" :: ", 1)[-1] for each in classifiers if each.startswith("License :: ")), "")
