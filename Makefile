@@ -7,7 +7,7 @@ BIN := .venv/bin
 CLOUD ?= devcloud
 
 .PHONY: install demo test unit browser lint format bench docs lock clean \
-	openstack openstack-down openstack-prepare test-contract test-openstack test-boot images
+	openstack openstack-down openstack-prepare test-contract test-openstack test-boot images image-minimal
 
 install:
 	@$(PYTHON) tools/install.py
@@ -43,11 +43,15 @@ test-openstack: install
 	$(BIN)/pytest tests/openstack -m openstack
 
 test-boot: install
-	$(BIN)/pytest tests/openstack -m boot
+	$(BIN)/pytest tests/openstack tests/library_boot -m boot
 
 # Images of the library that need no cloud: built here and booted (docs/images.md); needs root. IMAGES="minimal r" for some.
 images: install
 	@$(BIN)/python tools/images.py $(IMAGES)
+
+# The short way: one image, from nothing or from what is left of the last build, and its boot test.
+image-minimal: install
+	@$(BIN)/python tools/images.py minimal
 
 lint: install
 	$(BIN)/ruff check .

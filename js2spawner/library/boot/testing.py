@@ -39,7 +39,7 @@ def test(definition: Definition, disk: Path, *, say: Say, times: int) -> BootRep
     Raises CannotTest when this machine cannot boot anything. What is wrong with the image is in the report.
     """
     check_machine(disk)
-    first = try_once(disk, say, notebooks=definition.smoke)
+    first = try_once(disk, say, definition.smoke)
     more = [] if first.report.failures else [boot_once(disk, say) for _ in range(times - 1)]
     return together([first.report, *(each.report for each in more)])
 
@@ -52,15 +52,15 @@ def check_machine(disk: Path) -> None:
         raise CannotTest(f"There is no disk at {disk}; build the image anew.")
 
 
-def try_once(disk: Path, say: Say, *, notebooks: Sequence[Path], hardware: Hardware | None = None) -> Tested:
+def try_once(disk: Path, say: Say, notebooks: Sequence[Path]) -> Tested:
     """The whole test."""
-    trial = Trial(disk.resolve(), say, hardware or Hardware(), Patience())
+    trial = Trial(disk.resolve(), say)
     return _done(trial, trial.whole(notebooks))
 
 
-def boot_once(disk: Path, say: Say, hardware: Hardware | None = None) -> Tested:
+def boot_once(disk: Path, say: Say, hardware: Hardware | None = None, patience: Patience | None = None) -> Tested:
     """Only a boot, for its times."""
-    trial = Trial(disk.resolve(), say, hardware or Hardware(), Patience())
+    trial = Trial(disk.resolve(), say, hardware or Hardware(), patience or Patience())
     return _done(trial, trial.boots())
 
 
