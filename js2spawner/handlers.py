@@ -14,7 +14,7 @@ from jupyterhub.utils import get_accepted_mimetype, url_escape_path, url_path_jo
 from tornado import web
 from tornado.httputil import url_concat
 
-from js2spawner import library_handlers
+from js2spawner import library_handlers, save_handlers
 from js2spawner.lease import Lease, sentence
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,6 +29,7 @@ def handlers() -> list[Any]:
         (rf"/js2/lease/{server}", LeaseHandler),
         (rf"/js2/console/{server}", ConsoleHandler),
         *library_handlers.handlers(),
+        *save_handlers.handlers(),
         (r"/js2/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
     ]
 

@@ -189,7 +189,7 @@ class Js2Spawner(Spawner):
             self.log.error("the choice page goes without the cloud's answers: %s", error)
         shown = options.choices(catalog, self.who(), offer, self.user_options or {}, datetime.now(UTC), saved)
         template = self.user.settings["jinja2_env"].get_template("options_form.html")
-        return str(await template.render_async(base_url=self.hub.base_url, **shown))
+        return str(await template.render_async(base_url=self.hub.base_url, user_path=self.user.escaped_name, **shown))
 
     async def _all_saved(self) -> list[Saved]:
         """Everybody's saved images; none when the cloud does not answer in time."""

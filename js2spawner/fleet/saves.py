@@ -20,6 +20,7 @@ from js2spawner.fleet import metrics, names
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.saved_images import SavedImages
 from js2spawner.fleet.store import Timing
+from js2spawner.fleet.typical import Typical
 from js2spawner.handshake.messages import Quiet
 from js2spawner.instance import Instant, Record, Running
 from js2spawner.saved import Allowance, Unfinished, Words
@@ -128,6 +129,14 @@ class Saves:
     def seconds(self, save_id: str) -> dict[str, float]:
         """How long the stages took that are through."""
         return dict(self._seconds.get(save_id, {}))
+
+    def typical(self, save: Save) -> Callable[[str], Typical | None]:
+        """How long the stages of a save like this usually take here."""
+        return lambda stage: self._fleet.history.typical(save.words.parent, save.flavor, stage)
+
+    def now(self) -> Instant:
+        """The time that saves are told by."""
+        return self._clock()
 
     # ---- changing ---------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,15 @@ function begin() {
     pressed(false);
     follow();
   });
+  pickNamed();
   follow();
+}
+
+/** A link may name an image behind "#": the page of saved images does. */
+function pickNamed() {
+  const named = location.hash.slice(1);
+  const input = [...form.querySelectorAll('input[name="image"]:enabled')].find(({ value }) => value === named);
+  if (input) input.checked = true;
 }
 
 function follow() {

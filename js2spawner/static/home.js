@@ -25,6 +25,7 @@ async function act(button) {
   const row = button.closest("tr");
   const deleting = button.dataset.do === "delete";
   if (deleting && !window.confirm(`Delete the server “${row.dataset.title}”? Its name and its choices are forgotten.`)) return;
+  if ("saving" in row.dataset && !window.confirm(`“${row.dataset.title}” is being saved. Stop it now, and throw the copy away?`)) return;
   row.querySelectorAll("button").forEach((each) => { each.disabled = true; });
   row.querySelector(".js2-state").textContent = deleting ? "deleting…" : "stopping…";
   await attempt(`“${row.dataset.title}” could not be ${deleting ? "deleted" : "stopped"}`, row, async () => {
