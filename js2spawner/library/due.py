@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from js2spawner.library.builds import Build
 from js2spawner.library.definition import Definition
 
 
-def why_due(definition: Definition, newest: Build | None, now: datetime) -> str:
-    """The reason, in a few words; empty when the newest build will do. `now` has a time zone."""
+class Dated(Protocol):
+    """A build here or a version in a cloud: of which definition it is, and when it was begun."""
+
+    @property
+    def definition(self) -> str: ...
+
+    @property
+    def began(self) -> datetime: ...
+
+
+def why_due(definition: Definition, newest: Dated | None, now: datetime, *, never: str = "never built") -> str:
+    """The reason, in a few words; empty when the newest one will do. `now` has a time zone."""
     if newest is None:
-        return "never built"
+        return never
     if newest.definition != definition.key:
         return "its definition changed"
     age = now - newest.began
@@ -20,7 +30,7 @@ def why_due(definition: Definition, newest: Build | None, now: datetime) -> str:
     return ""
 
 
-def age_of(build: Build, now: datetime) -> str:
+def age_of(build: Dated, now: datetime) -> str:
     """How old a build is, as people say it."""
     seconds = max((now - build.began).total_seconds(), 0.0)
     for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):

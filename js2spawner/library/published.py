@@ -33,8 +33,9 @@ class Version:
         return self.image.properties.get(named.DEFINITION, "")
 
     @property
-    def built_at(self) -> datetime | None:
-        return when(self.image.properties.get(named.BUILT_AT, ""))
+    def began(self) -> datetime:
+        """When its build began; long ago if it does not say so."""
+        return when(self.image.properties.get(named.BUILT_AT, "")) or datetime.min.replace(tzinfo=UTC)
 
     @property
     def withdrawn(self) -> bool:

@@ -193,6 +193,20 @@ async def test_images_are_found(cloud: Cloud, image: str) -> None:
     assert {each["visibility"] for each in public} == {"public"}
 
 
+async def test_what_others_give_to_the_community_is_listed_only_for_who_asks_for_it(cloud: Cloud, image: str) -> None:
+    theirs = await _queued(cloud.other, "contract-community", visibility="community")
+    for query, found in (
+        ("name=contract-community", set()),
+        ("name=contract-community&visibility=community", {theirs}),
+        ("name=contract-community&visibility=all", {theirs}),
+    ):
+        listed = (await cloud.member.get(f"{IMAGES}?{query}"))["images"]
+        assert {each["id"] for each in listed} == found, query
+    own = (await cloud.other.get(f"{IMAGES}?name=contract-community"))["images"]
+    assert [each["id"] for each in own] == [theirs]
+    assert (await cloud.member.call("GET", f"{IMAGES}/{theirs}")).status == 200
+
+
 async def test_a_list_comes_in_pages_in_the_order_asked_for(cloud: Cloud) -> None:
     ids = [await _queued(cloud.member, f"contract-page-{number}", contract_page="yes") for number in range(3)]
     base = f"{IMAGES}?contract_page=yes&sort=name:desc&limit=2"

@@ -29,11 +29,13 @@ def own_image(call: Call, action: str, *, missing: str = "No image found with ID
     return image
 
 
-def listed(call: Call, image: Image, member_status: str) -> bool:
-    """Whether the caller's lists show an image: of those offered to it only what it has answered with this status."""
+def listed(call: Call, image: Image, member_status: str, visibility: str) -> bool:
+    """Whether the caller's lists show an image: of those offered to it only what it has answered with this status, and
+    of the community's others only if they are asked for."""
     offered = membership(image, call.project_id)
     accepted = offered is not None and member_status in (offered, "all")
-    return accepted or _everybodys(call, image)
+    others = image.visibility == "community" and image.owner != call.project_id and not call.caller.admin
+    return accepted or (_everybodys(call, image) and (not others or visibility in ("community", "all")))
 
 
 def membership(image: Image, project_id: str) -> str | None:

@@ -22,10 +22,10 @@ View = Mapping[str, Any]
 async def list_images(call: Call) -> Answer:
     member_status = call.query.get("member_status", "accepted")
     _check(member_status in _MEMBER_STATUSES, f"Invalid status: {member_status}")
-    visibility = call.query.get("visibility", "all")
-    _check(visibility in _VISIBILITIES, f"Invalid visibility value: {visibility}")
+    visibility = call.query.get("visibility", "")
+    _check(visibility in ("", *_VISIBILITIES), f"Invalid visibility value: {visibility}")
     size = _page_size(call.query.get("limit", ""))
-    images = [image for image in call.cloud.store.all(Image) if listed(call, image, member_status)]
+    images = [image for image in call.cloud.store.all(Image) if listed(call, image, member_status, visibility)]
     views: list[View] = _ordered(call, [image_view(image) for image in images])
     for key in set(call.query) - _CONTROL:
         views = [view for view in views if _fits(view, key, call.query.getall(key))]
