@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError
@@ -32,10 +32,6 @@ class Marks:
     build: str
     attempt: str
     expires: datetime
-
-    @classmethod
-    def of(cls, builder: str, image: str, build: str, attempt: str, now: datetime, settings: Settings) -> Marks:
-        return cls(builder, image, build, attempt, now + timedelta(seconds=settings.patience.all_s))
 
     @property
     def tag(self) -> str:

@@ -97,7 +97,7 @@ async def _remove(
     group_too: bool = True,
 ) -> None:
     for server in (each for each in servers if _image_of(each) == image):
-        await _remove_server(cloud, server.id, patience)
+        await remove_server(cloud, server.id, patience)
         say(f"instance {server.name} is deleted")
     for unfinished in (each for each in images if _image_of(each) == image):
         try:
@@ -109,7 +109,7 @@ async def _remove(
         await _remove_group(cloud, group_of(builder, image), patience)
 
 
-async def _remove_server(cloud: Cloud, server_id: str, patience: Patience) -> None:
+async def remove_server(cloud: Cloud, server_id: str, patience: Patience) -> None:
     """Delete the instance and see it gone, and any port that stayed."""
     until = time.monotonic() + patience.delete_s
     asked = False

@@ -22,6 +22,7 @@ from js2spawner.library.scratch.tools import CannotBuild
 _UNITS = Path("etc/systemd/system")
 _BASE = Path(__file__).with_name("base")
 _GUEST = "/opt/js2/guest"
+_SERVER_IS_THERE = f"/opt/js2/{SERVER}/bin/jupyterhub-singleuser --version"
 _COMPILE_GUEST = f"python3 -m compileall -q --invalidation-mode=unchecked-hash {_GUEST} || true"
 
 
@@ -34,12 +35,20 @@ class Task:
     deadline_s: float
 
 
-def tasks(definition: Definition, patience: Patience) -> list[Task]:
+def making(definition: Definition, patience: Patience) -> list[Task]:
     """Everything but the list of software and the cleaning, which come last. Raises CannotBuild."""
     layers = definition.layers
     found = [task for number in range(len(layers)) for task in _layer(layers[: number + 1], patience)]
-    found += _finish(definition, patience)
-    return [*found, *(_smoke(notebook, patience) for notebook in definition.smoke)]
+    return [*found, *_finish(definition, patience)]
+
+
+def trying(definition: Definition, patience: Patience) -> list[Task]:
+    """What must work on an instance that was started from the image."""
+    found = [_smoke(notebook, patience) for notebook in definition.smoke]
+    if any(each.name == SERVER for each in definition.environments):
+        order = {"kind": "command", "text": _SERVER_IS_THERE}
+        found.insert(0, Task("notebook server", [order], patience.command_s))
+    return found
 
 
 def _layer(layers: Sequence[Layer], patience: Patience) -> Iterator[Task]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from js2spawner.library.scratch.tools import CannotBuild
@@ -30,6 +31,11 @@ class Patience:
     delete_s: float = 300.0
     all_s: float = 4 * 3600.0
     look_every_s: float = 2.0
+
+    @property
+    def whole(self) -> timedelta:
+        """When everything of a build must be gone, counted from its beginning."""
+        return timedelta(seconds=self.all_s + 3 * self.delete_s)
 
 
 @dataclass(frozen=True, slots=True)
