@@ -55,7 +55,7 @@ def _fate(version: Version, ranked: Sequence[Version], keep: int, now: datetime)
         return Fate(build, image.id, False, "it is the current version")
     if place is not None and place < keep:
         return Fate(build, image.id, False, f"one of the {keep} versions that are kept")
-    if not ranked or build > ranked[0].build:
+    if place is None and (not ranked or build > ranked[0].build):
         return Fate(build, image.id, False, "withdrawn" if version.withdrawn else "not promoted yet")
     if place is not None and now - (ranked[place - 1].promoted_at or now) < STARTS_MAY_HOLD:
         return Fate(build, image.id, False, "it was current within the last hour, and starts may still use it")

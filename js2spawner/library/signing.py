@@ -2,9 +2,11 @@
 
 Signed together are Glance's own hash of the data, which nobody but Glance can set, and what the image says of itself
 (`SIGNED`, and its list of software). A snapshot that Nova left in the storage without showing it to Glance has no hash;
-then its id is signed, whose data Glance never replaces. So a copy of the properties on other data is worth nothing: neither by somebody
-on the allocation nor by Nova, which gives a snapshot the properties of the image its instance came from. When a version
-was promoted is not signed: whoever may write properties can choose among signed versions, and make none.
+then its id is signed, whose data Glance never replaces.
+
+So a copy of the properties on other data is worth nothing: neither by somebody on the allocation nor by Nova, which
+gives a snapshot the properties of the image its instance came from. When a version was promoted is not signed: whoever
+may write properties can choose among signed versions, and make none.
 """
 
 from __future__ import annotations
@@ -36,7 +38,17 @@ from js2spawner.library import properties as named
 HASHES = ("sha512", "sha384", "sha256")
 """Glance's `os_hash_algo` that we sign; its default is the first."""
 
-SIGNED = (named.KIND, named.IMAGE, named.BUILD, named.DEFINITION, named.BUILT_AT, named.TITLE, named.LICENCES)
+SIGNED = (
+    named.KIND,
+    named.IMAGE,
+    named.BUILD,
+    named.DEFINITION,
+    named.BUILT_AT,
+    named.REBUILD_AFTER_DAYS,
+    named.TITLE,
+    named.LICENCES,
+    named.UNTESTED,
+)
 
 Verdict = Literal["good", "unsigned", "unknown-key", "changed"]
 

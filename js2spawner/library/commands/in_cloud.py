@@ -64,8 +64,7 @@ class Where:
         """Do work in the cloud, in an event loop of its own. Raises CloudError and what the work raises."""
 
         async def all_of_it() -> T:
-            config = str(self.clouds_yaml) if self.clouds_yaml else None
-            cloud = Cloud(self.cloud, region=self.region, config_file=config)
+            cloud = self.open()
             try:
                 return await work(cloud)
             finally:
@@ -74,6 +73,11 @@ class Where:
         # What the cloud room logs, the errors say.
         logging.getLogger("js2spawner").addHandler(logging.NullHandler())
         return asyncio.run(all_of_it())
+
+    def open(self) -> Cloud:
+        """The cloud, to be used and closed in one event loop."""
+        config = str(self.clouds_yaml) if self.clouds_yaml else None
+        return Cloud(self.cloud, region=self.region, config_file=config)
 
     def ask(self, work: Callable[[Cloud], Awaitable[T]]) -> T:
         """The same, with every refusal as one sentence for whoever typed the command."""

@@ -1,0 +1,193 @@
+"""`js2 image rebuild`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from js2spawner.cloud.cloud import Cloud
+from js2spawner.cloud.errors import CloudError
+from js2spawner.library import promoting, rebuilding
+from js2spawner.library.builds import DISK, Build, Builds, Busy
+from js2spawner.library.commands import common, in_cloud
+from js2spawner.library.converting import CannotPublish, DiskFormat
+from js2spawner.library.definition import Definition, Derived
+from js2spawner.library.pruning import KEEP, Pruner
+from js2spawner.library.published import Version
+from js2spawner.library.reading import read_some
+from js2spawner.library.rebuilding import Outcome
+from js2spawner.library.releasing import Publisher, Terms
+from js2spawner.library.signing import NO_KEYS, KeyFileError, SigningKey
+from js2spawner.located_yaml import FileError
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """How the instance of a derived build reaches this machine, and on what it runs."""
+
+    bind: str
+    url: str
+    network: str
+    flavor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The steps of a rebuild with this machine's builders and one cloud."""
+
+    builds: Builds
+    where: in_cloud.Where
+    key: SigningKey | None
+    terms: Terms
+    keep: int
+    handshake: Handshake
+
+    def versions(self, name: str) -> Sequence[Version]:
+        keys = self.key.keys if self.key else NO_KEYS
+        return self.where.run(lambda cloud: promoting.own_versions(cloud, name, keys))
+
+    def build(self, definition: Definition) -> Build:
+        if not isinstance(definition.base, Derived):
+            from js2spawner.library import scratch
+
+            return scratch.build(definition, self.builds, common.progress)
+        from js2spawner.library import derived
+
+        hand = self.handshake
+        settings = derived.Settings.of(hand.bind, hand.url, hand.network, hand.flavor)
+        return derived.build(definition, self.builds, self.where.open(), settings, common.progress)
+
+    def test(self, definition: Definition, build: Build) -> Build:
+        if build.kind == "derived":
+            # It boots only where it lies, and its smoke notebooks ran there while it was built.
+            return build
+        from js2spawner.library import boot
+
+        with self.builds.alone(f"test of {build.image}"):
+            report = boot.test(definition, self.builds.place(build) / DISK, say=common.progress, times=1)
+            tested = replace(build, boot=report)
+            self.builds.save(tested)
+        return tested
+
+    def publish(self, definition: Definition, build: Build) -> str:
+        terms = replace(self.terms, promote=True, untested=build.kind == "derived")
+        key = self._key()
+        done = self.where.run(
+            lambda cloud: Publisher(cloud, self.builds, key, common.progress).release(definition, build, terms)
+        )
+        return done.image.id
+
+    def prune(self, name: str) -> int:
+        keys = self._key().keys
+
+        async def both(cloud: Cloud) -> int:
+            pruner = Pruner(cloud, self.builds, keys, self.keep)
+            fates = [*await pruner.in_cloud(name, datetime.now(UTC)), *pruner.here(name)]
+            return sum(fate.delete for fate in fates)
+
+        return self.where.run(both)
+
+    def _key(self) -> SigningKey:
+        assert self.key is not None  # only a dry run has none, and it takes no step
+        return self.key
+
+
+@click.command()
+@common.names
+@common.library_option
+@common.builds_option
+@common.cloud_options
+@in_cloud.visibility_option
+@in_cloud.format_option
+@in_cloud.key_option
+@click.option("--keep", type=click.IntRange(min=1), default=KEEP, show_default=True, help="How many versions stay.")
+@click.option("--handshake-bind", default="127.0.0.1", show_default=True, help="Where a derived build listens.")
+@click.option("--handshake-url", default="", help="How its instance reaches that (default: just there).")
+@click.option("--network", default="", help="The network of a derived build (default: auto_allocated_network).")
+@click.option("--flavor", default="", help="The flavor of a derived build (default: the definition's smallest).")
+@click.option("--dry-run", is_flag=True, help="Only say what is due.")
+@common.json_option
+def rebuild(
+    names: tuple[str, ...],
+    library: Path,
+    builds: Path,
+    cloud: str,
+    region: str | None,
+    clouds_yaml: Path | None,
+    visibility: str,
+    disk_format: DiskFormat,
+    key_file: Path | None,
+    keep: int,
+    handshake_bind: str,
+    handshake_url: str,
+    network: str,
+    flavor: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build, boot, publish and promote every image that is due (all unless named), and prune what is old.
+
+    Due is what was never published, whose definition changed, or whose newest version is older than its definition
+    lets it become. An image that fails is told, and the others go on; then it ends with 1. Fit for a timer.
+    """
+    try:
+        definitions = read_some(library, names)
+        key = _key(key_file, builds, dry_run)
+    except (FileError, KeyFileError) as problem:
+        raise click.ClickException(str(problem)) from None
+    tools = Tools(
+        Builds(builds),
+        in_cloud.Where(cloud, region, clouds_yaml),
+        key,
+        Terms(visibility, disk_format),
+        keep,
+        Handshake(handshake_bind, handshake_url, network, flavor),
+    )
+    outcomes: list[Outcome] = []
+    for outcome in rebuilding.rebuild(
+        definitions,
+        tools.builds,
+        tools,
+        lambda: datetime.now(UTC),
+        say=common.progress,
+        problems=_problems(),
+        told=in_cloud.told,
+        dry_run=dry_run,
+    ):
+        outcomes.append(outcome)
+        if outcome.failure:
+            common.progress(f"{outcome.image} failed: {outcome.failure}")
+    answer = {"dry_run": dry_run, "images": [asdict(outcome) for outcome in outcomes]}
+    common.answer(answer, as_json, [_line(outcome, dry_run) for outcome in outcomes])
+    if any(outcome.failure for outcome in outcomes):
+        raise click.exceptions.Exit(1)
+
+
+def _key(key_file: Path | None, builds: Path, dry_run: bool) -> SigningKey | None:
+    """The key that signs; a dry run makes none."""
+    if dry_run and key_file is None and not (builds / in_cloud.KEY_FILE).exists():
+        return None
+    return in_cloud.signing_key(key_file, builds, common.progress)
+
+
+def _problems() -> tuple[type[Exception], ...]:
+    """What ends the work on one image and not on the others."""
+    from js2spawner.library.boot import CannotTest
+    from js2spawner.library.scratch import CannotBuild
+
+    return CannotBuild, CannotTest, CannotPublish, CloudError, Busy, OSError
+
+
+def _line(outcome: Outcome, dry_run: bool) -> str:
+    if outcome.failure:
+        return f"{outcome.image}: FAILED: {outcome.failure}"
+    if not outcome.due:
+        return f"{outcome.image}: not due{f' ({outcome.note})' if outcome.note else ''}."
+    if dry_run:
+        return f"{outcome.image}: due: {outcome.due}."
+    there = f"{outcome.build} ({outcome.cloud_image})"
+    return f"{outcome.image}: {there} is what starts get; old versions and builds deleted: {outcome.pruned}."
