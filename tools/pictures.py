@@ -1,6 +1,6 @@
 """Takes the pictures of the documentation from a demo of its own: `.venv/bin/python tools/pictures.py`.
 
-They show the real pages in Debian's Chromium; look at them before you commit them.
+They show the real pages in Debian's Chromium; look at them before you commit them. With a name (`library`) only those.
 """
 
 from __future__ import annotations
@@ -14,21 +14,28 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from js2spawner.library.builds import Builds
+from js2spawner.library.describing import described
+from js2spawner.library.inventorying import record
+from js2spawner.library.reading import names, read
 from tests.browser.people import Person, launch
 from tests.browser.whole import Demo
 
-PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "pictures"
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "device_scale_factor": 1}
 
 
-def main() -> None:
-    """One start from the choice to the notebook, one that fails, and the lease."""
+def main(only: str = "") -> None:
+    """One start from the choice to the notebook, one that fails, and the lease; the library."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="js2-pictures-") as folder, sync_playwright() as playwright:
         browser = launch(playwright)
         with Demo(Path(folder), "alice,bob", boot_seconds=6) as hub:
-            _a_start(browser, hub)
-            _a_failure(browser, hub)
+            if only != "library":
+                _a_start(browser, hub)
+                _a_failure(browser, hub)
+            _the_library(browser, hub)
         browser.close()
 
 
@@ -79,6 +86,40 @@ def _a_failure(browser: Browser, hub: Demo) -> None:
     _take(bob, "failure", height=440)
 
 
+def _the_library(browser: Browser, hub: Demo) -> None:
+    """As it is when some starts have been seen; the lists are of images built on this machine, where there are any."""
+    _say_what_was_built(hub)
+    alice = Person(browser, hub, "alice")
+    alice.signs_in()
+    for image, flavor in (("minimal", "m3.tiny"), ("scientific", "m3.small"), ("scientific", "m3.quad")):
+        alice.starts(image, flavor)
+        alice.stops()
+    alice.leave()
+    for name, asked, look in (
+        ("library", "", {"viewport": {"width": 1180, "height": 1080}, "device_scale_factor": 0.9}),
+        ("library-found", "jupyter", {"viewport": {"width": 1180, "height": 900}, "device_scale_factor": 0.9}),
+        ("library-phone-dark", "jupyterlab", PHONE),
+    ):
+        bob = Person(browser, hub, "bob", **look)
+        bob.signs_in()
+        page = bob.goes_to("/hub/js2/library")
+        if asked:
+            page.get_by_label("Find a package").press_sequentially(asked)
+            expect(page.locator("#js2-hits > li").first).to_be_visible()
+        _take(bob, name)
+        bob.leave()
+
+
+def _say_what_was_built(hub: Demo) -> None:
+    """Let the demo's images say what publishing the newest builds here would let them say."""
+    builds, glance = Builds(ROOT / ".images"), hub.connection(hub.admin).image
+    for name in names(ROOT / "images"):
+        image, build = glance.find_image(f"js2-{name}"), builds.newest(name)
+        if image is not None and build is not None:
+            software = record.read(builds.place(build) / record.NAME)
+            glance.update_image(image, **described(read(ROOT / "images", name), build, software))
+
+
 def _take(person: Person, name: str, height: int = 0) -> None:
     """`height`: of what is worth seeing, in pixels; by default the whole window."""
     if height:
@@ -87,4 +128,4 @@ def _take(person: Person, name: str, height: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])
