@@ -35,6 +35,21 @@ pytestmark = [
 ]
 HURRY = Patience(boot_s=90, silence_s=60, stop_s=60, save_s=60, delete_s=60, look_up_s=5, look_every_s=0.2)
 BASE = "Featured-Ubuntu24"
+ON_ITS_OWN = """
+import sys
+from pathlib import Path
+from js2spawner.cloud.cloud import Cloud
+from js2spawner.library.builds import Builds
+from js2spawner.library.definition import Layer
+from js2spawner.library.derived import Settings, build
+from js2spawner.library.scratch.tools import CannotBuild
+from tests.devcloud.test_derived_image import HURRY, definition
+slow = definition("tiny", Layer("own", commands=("sleep 300",)))
+try:
+    build(slow, Builds(Path(sys.argv[1])), Cloud("devcloud", config_file=sys.argv[2]), Settings(patience=HURRY), print)
+except CannotBuild as problem:
+    print(problem)
+"""
 PYTHON = "3.11.2"
 
 
@@ -215,6 +230,34 @@ async def test_an_interrupted_build_takes_everything_away_before_it_ends(worksho
         await building
     assert building.cancelled()
     assert await workshop.left() == []
+
+
+async def test_sigterm_ends_a_build_and_not_its_cleaning_up(workshop: Workshop) -> None:
+    arguments = [str(workshop.builds.folder), str(workshop.scene.running.clouds_yaml)]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ON_ITS_OWN, *arguments), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        await _until_building(workshop)
+        process.terminate()
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert "The build was ended; what it had made in the cloud is taken away." in said.decode()
+    assert await workshop.left() == []
+
+
+async def test_a_smoke_notebook_that_fails_on_the_started_image_leaves_no_image(workshop: Workshop) -> None:
+    notebook = workshop.folder / "smoke.ipynb"
+    cell = {"cell_type": "code", "source": "import no_such_library", "metadata": {}, "outputs": []}
+    notebook.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    own = Layer("own", commands=(borrowed_server(),))
+    with pytest.raises(CannotBuild, match=r"smoke notebook smoke.ipynb.*No module named 'no_such_library'"):
+        await workshop.build(definition("tiny", own, smoke=(notebook,)))
+    assert await workshop.left() == []
+    assert not [each for each in await workshop.cloud.images.list() if each.name.startswith("js2-tiny")]
 
 
 async def test_what_a_killed_builder_left_is_taken_away_by_its_next_build_of_anything(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Where derived images are built; without a name they are not."""
+    """Where derived images are built, and how their instances reach us; without a name they are not built."""
 
     name: str | None
     region: str | None
     clouds_yaml: Path | None
+    bind: str
+    url: str
+    network: str
+    flavor: str
 
 
 @click.command()
@@ -36,6 +41,10 @@ class Cloud:
 @click.option("--cloud", envvar="OS_CLOUD", help="The entry in clouds.yaml where derived images are built.")
 @click.option("--region", help="A region of that cloud (default: the entry's own).")
 @click.option("--clouds-yaml", type=click.Path(path_type=Path, dir_okay=False), help="Another clouds.yaml.")
+@click.option("--handshake-bind", default="127.0.0.1", show_default=True, help="Where a derived build listens.")
+@click.option("--handshake-url", default="", help="How its instance reaches that (default: just there).")
+@click.option("--network", default="", help="The network of a derived build (default: auto_allocated_network).")
+@click.option("--flavor", default="", help="The flavor of a derived build (default: the definition's smallest).")
 @common.json_option
 def build(
     names: tuple[str, ...],
@@ -46,6 +55,10 @@ def build(
     cloud: str | None,
     region: str | None,
     clouds_yaml: Path | None,
+    handshake_bind: str,
+    handshake_url: str,
+    network: str,
+    flavor: str,
     as_json: bool,
 ) -> None:
     """Build images from their definitions, and keep them below --builds.
@@ -54,7 +67,8 @@ def build(
     """
     from js2spawner.library.scratch import CannotBuild
 
-    kept, there = Builds(builds), Cloud(cloud, region, clouds_yaml)
+    kept = Builds(builds)
+    there = Cloud(cloud, region, clouds_yaml, handshake_bind, handshake_url, network, flavor)
     made: list[Made] = []
     try:
         for definition in _wanted(names, library, there):
@@ -101,9 +115,15 @@ def _build(definition: Definition, builds: Builds, cloud: Cloud, *, fresh: bool,
         common.progress(f"{definition.name}: {line}")
 
     if isinstance(definition.base, Derived):
+        from js2spawner.cloud.cloud import Cloud as Client
         from js2spawner.library import derived
 
-        made = derived.build(definition, builds, say, cloud)
+        # What the cloud room logs, the errors say.
+        logging.getLogger("js2spawner").addHandler(logging.NullHandler())
+        settings = derived.Settings.of(cloud.bind, cloud.url, cloud.network, cloud.flavor)
+        config = str(cloud.clouds_yaml) if cloud.clouds_yaml else None
+        client = Client(cloud.name or "", region=cloud.region, config_file=config)
+        made = derived.build(definition, builds, client, settings, say)
         return Made(made, builds.place(made), None)
     from js2spawner.library import scratch
     from js2spawner.library.scratch.comparing import compare as compared

@@ -17,7 +17,7 @@ class StepBroken(CannotBuild):
     """A step did not work on the instance. The text ends with its own words, `output` holds all that came of them."""
 
     def __init__(self, what: str, output: str, step: str = "") -> None:
-        self.what, self.output = what, output
+        self.what, self.output, self.step = what, output, step
         words = " / ".join([line.strip() for line in output.splitlines() if line.strip()][-4:])[-_WORDS_AT_MOST:]
         super().__init__((f"step “{step}”: " if step else "") + what + (f": {words}" if words else ""))
 
@@ -36,6 +36,7 @@ class Steps:
         try:
             yield
         except StepBroken as problem:
-            raise StepBroken(problem.what, problem.output, f"{name}, after {time.monotonic() - since:.0f} s") from None
+            where = f"{name}: {problem.step}" if problem.step else f"{name}, after {time.monotonic() - since:.0f} s"
+            raise StepBroken(problem.what, problem.output, where) from None
         self.seconds[name] = round(time.monotonic() - since, 1)
         self.say(f"{name}: {self.seconds[name]:.1f} s")
