@@ -4,7 +4,8 @@
 
 Every instance of these projects that Nova shows as ACTIVE becomes a machine of the embedded cloud (real guest program,
 real JupyterLab) at the address that Neutron gave it, with Nova's own user-data and metadata, behind the security groups
-that Neutron holds for it. It is off while Nova shows it off, and gone when it is gone.
+that Neutron holds for it. It is off while Nova shows it off, and gone when it is gone. What Nova saves of it is kept
+here as images of the embedded cloud are; Glance gets a few bytes in its place.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ LOOK_EVERY_S = 0.5
 GROUPS_EVERY_LOOKS = 4
 # Shows user-data, attached volumes and the flavor's figures to an administrator (Nova's API history).
 _MICROVERSION = "2.61"
+_PATCH = "application/openstack-images-v2.1-json-patch"
+_FORMATS = {"disk_format": "raw", "container_format": "bare"}
 
 Json = Mapping[str, Any]
 
@@ -57,6 +60,23 @@ class Eyes:
         ports = _good(self._cloud.network.get(f"/ports?{query}"))["ports"]
         rules = _good(self._cloud.network.get(f"/security-group-rules?direction=ingress&{query}"))
         return ports, rules["security_group_rules"]
+
+    def unsaved(self) -> dict[str, str]:
+        """Images that Nova made for a save and that wait for their data, with the instance each is of."""
+        found: dict[str, str] = {}
+        for project in self._projects:
+            path = f"/v2/images?owner={project}&status=queued&image_type=snapshot"
+            for image in _good(self._cloud.image.get(path))["images"]:
+                found[image["id"]] = image.get("instance_uuid", "")
+        return found
+
+    def fill(self, image_id: str) -> None:
+        """Give Glance data for the image, as a hypervisor does once it has copied the disk."""
+        changes = [{"op": "add", "path": f"/{name}", "value": value} for name, value in _FORMATS.items()]
+        where, kind = f"/v2/images/{image_id}", {"Content-Type": _PATCH}
+        self._cloud.image.patch(where, json=changes, headers=kind).raise_for_status()
+        kind = {"Content-Type": "application/octet-stream"}
+        self._cloud.image.put(f"{where}/file", data=image_id.encode(), headers=kind).raise_for_status()
 
 
 def _good(answer: Any) -> Json:
@@ -139,6 +159,7 @@ class Player:
         self._machines = Machines(asked.directory, f"http://127.0.0.1:{asked.port}/metadata")
         self._power: dict[str, bool] = {}
         self._specs: dict[str, MachineSpec] = {}
+        self._saves: set[str] = set()
         self._looks = 0
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -185,6 +206,8 @@ class Player:
         self._looks += 1
         if any(changed.values()) or (self._power and self._looks % GROUPS_EVERY_LOOKS == 0):
             await self._look_at_network({server_id: servers[server_id] for server_id, on in changed.items() if on})
+        if self._power and self._looks % GROUPS_EVERY_LOOKS == 0:
+            await self._look_for_saves()
         for server_id in (server_id for server_id, on in changed.items() if not on):
             self._power[server_id] = False
             self._begin(self._machines.power_off(server_id))
@@ -201,6 +224,18 @@ class Player:
                 await self._machines.enforce(server_id, admitted(port, rules, ports))
         for server_id in fresh.keys() & self._specs.keys():
             self._begin(self._machines.boot(self._specs[server_id]))
+
+    async def _look_for_saves(self) -> None:
+        """Begin each save once, whatever becomes of it."""
+        unsaved = await asyncio.to_thread(self._eyes.unsaved)
+        for image_id, server_id in unsaved.items():
+            if server_id in self._specs and image_id not in self._saves:
+                self._saves.add(image_id)
+                self._begin(self._save(server_id, image_id))
+
+    async def _save(self, server_id: str, image_id: str) -> None:
+        await self._machines.snapshot(server_id, image_id)
+        await asyncio.to_thread(self._eyes.fill, image_id)
 
     async def _remove(self, server_id: str) -> None:
         await self._machines.destroy(server_id)
