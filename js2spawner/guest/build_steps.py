@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import pwd
 import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def packages(site: Site, step: Mapping[str, Any], until: float) -> str:
         for name in re.findall(r"^Inst (\S+)", planned, re.MULTILINE):
             if PROTECTED.fullmatch(name):
                 raise StepFailed(f"the packages would change {name}, the base's kernel, driver or boot loader")
-        _apt(site, (*_INSTALL, *_KEEP_SETTINGS, "install", *wanted), until)
+        with _no_services(site.root / "usr/sbin/policy-rc.d"):
+            _apt(site, (*_INSTALL, *_KEEP_SETTINGS, "install", *wanted), until)
     finally:
         if held:
             _apt(site, ("apt-mark", "unhold", *held), until)
@@ -193,6 +195,20 @@ def _lay(root: Path, members: tarfile.TarFile, member: tarfile.TarInfo) -> None:
             shutil.copyfileobj(source, stream)
         fresh.chmod(0o755 if member.mode & 0o100 else 0o644)
     fresh.replace(target)
+
+
+@contextlib.contextmanager
+def _no_services(policy: Path) -> Iterator[None]:
+    """Packages start no service while they are installed: 101 is "forbidden by policy" (invoke-rc.d(8))."""
+    ours = policy.parent.is_dir() and not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            policy.unlink()
 
 
 def _quieten(site: Site, until: float) -> None:

@@ -253,6 +253,17 @@ def test_a_lock_that_nobody_lets_go_of_is_named_when_the_time_is_over(site: Site
         build_steps.packages(site, {"names": ["jq"]}, time.monotonic() + 1)
 
 
+def test_packages_start_no_service_while_they_are_installed(site: Site) -> None:
+    policy = site.root / "usr/sbin/policy-rc.d"
+    policy.parent.mkdir(parents=True)
+    site.shell = shell = Orders()
+    there: dict[str, bool] = {}
+    shell.fails = lambda command: there.update({command: policy.exists()}) or ""
+    build_steps.packages(site, {"names": ["jq"]}, time.monotonic() + 60)
+    assert [command.split()[-1] for command, forbidden in there.items() if forbidden] == ["jq"]
+    assert not policy.exists()
+
+
 def test_the_kernel_and_the_driver_are_held_while_packages_are_installed_and_only_then(site: Site) -> None:
     installed = "ii linux-image-6.8\nii linux-libc-dev\nhi nvidia-driver-550\nii grub-efi\nrc linux-image-6.1\n"
     site.shell = shell = Orders(dpkg_query=installed)
