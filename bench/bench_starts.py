@@ -92,7 +92,7 @@ async def measure(stand: Stand, plan: Plan) -> dict[int, dict[str, list[Round]]]
     for users, rounds in plan.sizes:
         measured[users] = {hub.name: [] for hub in hubs}
         for _ in range(rounds):
-            idle = await idle_rates(hubs)
+            idle = await idle_rates(hubs, stalls=users > 1)
             for turn in turns:
                 played = await asyncio.gather(*(play(stand, hub, users, idle[hub.name], plan) for hub in turn))
                 for hub, one in zip(turn, played, strict=True):
@@ -101,11 +101,12 @@ async def measure(stand: Stand, plan: Plan) -> dict[int, dict[str, list[Round]]]
     return measured
 
 
-async def idle_rates(hubs: Sequence[Hub]) -> Mapping[str, float]:
+async def idle_rates(hubs: Sequence[Hub], *, stalls: bool) -> Mapping[str, float]:
     """CPU seconds a second of each hub while nothing is asked of it but the glances of a round."""
+    await asyncio.gather(*(hub.glance(stalls=stalls) for hub in hubs))
     before, began = {hub.name: hub.cpu_s() for hub in hubs}, time.monotonic()
     while time.monotonic() - began < IDLE_S:
-        await asyncio.gather(*(hub.glance() for hub in hubs))
+        await asyncio.gather(*(hub.glance(stalls=stalls) for hub in hubs))
         await asyncio.sleep(GLANCE_EVERY_S)
     wall_s = time.monotonic() - began
     return {hub.name: (hub.cpu_s() - before[hub.name]) / wall_s for hub in hubs}
@@ -120,7 +121,9 @@ async def play(stand: Stand, hub: Hub, users: int, idle_rate: float, plan: Plan)
 
 async def part(stand: Stand, hub: Hub, method: str, users: int, plan: Plan) -> Part:
     """Ask for all starts (POST) or stops (DELETE) at the plan's pace, and wait for the last of them."""
-    await hub.glance()
+    # One start alone freezes nobody, and watching for it would cost as much as the start.
+    watch_stalls = users > 1
+    await hub.glance(stalls=watch_stalls)
     calls, cpu_s, began = await stand.calls(), hub.cpu_s(), time.monotonic()
     readers: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as requests:
@@ -130,7 +133,7 @@ async def part(stand: Stand, hub: Hub, method: str, users: int, plan: Plan) -> P
                 readers.append(asyncio.create_task(hub.watch_start(name(number))))
             await asyncio.sleep(1 / plan.requests_per_s)
     there = users if method == "POST" else 0
-    stalls = await hub.until(ready=there, instances=there, patience_s=PATIENCE_S)
+    stalls = await hub.until(ready=there, instances=there, patience_s=PATIENCE_S, stalls_too=watch_stalls)
     await asyncio.gather(*readers)
     cpu_s, wall_s = hub.cpu_s() - cpu_s, time.monotonic() - began
     return Part(cpu_s, wall_s, stalls, Counter(await stand.calls()) - Counter(calls))

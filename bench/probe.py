@@ -20,15 +20,18 @@ _LOOK_EVERY_S = 0.05
 
 
 class Glance(web.RequestHandler):
-    """GET /hub/bench: the hub's process, its servers by state, and the longest stall since it was last asked."""
+    """GET /hub/bench: the hub's process, its servers by state, and the longest stall since it was last asked.
+
+    `?stalls=no` has nobody look for stalls until the next question: looking costs more than an idle hub does, and a
+    lone start would drown in it.
+    """
 
     _watch: ClassVar[asyncio.Task[None] | None] = None
     _longest_stall_s: ClassVar[float] = 0.0
     _longest_busy_s: ClassVar[float] = 0.0
 
     def get(self) -> None:
-        if Glance._watch is None:
-            Glance._watch = asyncio.get_running_loop().create_task(Glance._look())
+        self._watch_stalls(self.get_query_argument("stalls", "yes") != "no")
         spawners = [spawner for user in self.settings["users"].values() for spawner in user.spawners.values()]
         fleet = Js2Fleet.instance().fleet if Js2Fleet.initialized() else None
         self.finish(
@@ -42,6 +45,14 @@ class Glance(web.RequestHandler):
             }
         )
         Glance._longest_stall_s = Glance._longest_busy_s = 0.0
+
+    @classmethod
+    def _watch_stalls(cls, wanted: bool) -> None:
+        if wanted and cls._watch is None:
+            cls._watch = asyncio.get_running_loop().create_task(cls._look())
+        elif not wanted and cls._watch is not None:
+            cls._watch.cancel()
+            cls._watch = None
 
     @classmethod
     async def _look(cls) -> None:

@@ -51,8 +51,8 @@ class Hub:
         """CPU seconds of the hub's process, all threads, in nanosecond steps; children are not in it."""
         return time.clock_gettime((~self.pid << 3) | _CPU_CLOCK)
 
-    async def glance(self) -> Mapping[str, Any]:
-        async with self.session.get(f"{self.url}/hub/bench") as answer:
+    async def glance(self, *, stalls: bool = True) -> Mapping[str, Any]:
+        async with self.session.get(f"{self.url}/hub/bench?stalls={'yes' if stalls else 'no'}") as answer:
             answer.raise_for_status()
             return dict(await answer.json())
 
@@ -66,7 +66,7 @@ class Hub:
             async for _line in answer.content:
                 pass
 
-    async def until(self, *, ready: int, instances: int, patience_s: float) -> Stalls:
+    async def until(self, *, ready: int, instances: int, patience_s: float, stalls_too: bool = True) -> Stalls:
         """Wait until so many servers are ready, none is pending, and the fleet knows of at most so many instances.
 
         Gives the event loop's longest stalls. Raises RuntimeError when it takes too long or fewer are left.
@@ -75,7 +75,7 @@ class Hub:
         stalls = Stalls()
         while time.monotonic() < deadline:
             await asyncio.sleep(GLANCE_EVERY_S)
-            seen = await self.glance()
+            seen = await self.glance(stalls=stalls_too)
             stalls = Stalls(
                 max(stalls.longest_s, float(seen["longest_stall_s"])),
                 max(stalls.longest_busy_s, float(seen["longest_busy_s"])),

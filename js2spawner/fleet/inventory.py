@@ -123,12 +123,16 @@ class Inventory:
         self._on_round(self.picture)
 
     async def _rest(self) -> None:
-        if self._moving():
+        if self._moving() or await self._woken():
+            self._wake.clear()
+            # What began just now cannot show yet: its call is still on its way to the cloud.
             await asyncio.sleep(self._pace.while_moving(self._likely_s()))
-            return
+
+    async def _woken(self) -> bool:
+        """Whether something began to move before it was time for the next list."""
         rest_s = min(self._pace.guests_s, self._pace.quiet_s) if self._awaits_guests() else self._pace.quiet_s
         # Not wait_for: in Python 3.11 it loses a cancellation that comes in the same moment as the wake.
         with suppress(TimeoutError):
             async with asyncio.timeout(rest_s):
                 await self._wake.wait()
-        self._wake.clear()
+        return self._wake.is_set()

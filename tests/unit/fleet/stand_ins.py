@@ -32,6 +32,7 @@ class Compute:
         self.servers: dict[str, Server] = {}
         self.created: list[NewServer] = []
         self.deleted: list[str] = []
+        self.lists = 0
         self.faults: dict[str, list[CloudError]] = {}
         self.works_all_the_same = False
 
@@ -50,6 +51,7 @@ class Compute:
 
     async def list_servers(self, *, tag: str) -> list[Server]:
         del tag
+        self.lists += 1
         self._maybe_fail("list")
         return list(self.servers.values())
 

@@ -52,6 +52,14 @@ async def test_an_instance_is_looked_for_when_others_like_it_were_built(tmp_path
         await until(fleet, attempt, is_(Booting))
 
 
+async def test_no_list_is_taken_for_what_cannot_show_yet(tmp_path: Path) -> None:
+    compute = Compute()
+    async with fleet_over(compute, tmp_path, pace=Pace(10 * DEADLINE_S, 10 * DEADLINE_S)) as fleet:
+        await eventually(lambda: compute.lists == 1)
+        await until(fleet, fleet.launch(ALICE, PLAN, 1).attempt_id, is_(Building))
+        assert compute.lists == 1
+
+
 async def test_the_record_is_on_disk_before_the_create_is_sent(tmp_path: Path) -> None:
     compute = Compute()
     async with fleet_over(compute, tmp_path) as fleet:
