@@ -53,6 +53,8 @@ class Instance:
         self.agent: subprocess.Popen[bytes] | None = None
         self.metadata_url = ""
         self.config_drive: Path | None = None
+        self.python = _python()
+        self.options: tuple[str, ...] = ()
 
     @property
     def user_data(self) -> str:
@@ -69,8 +71,8 @@ class Instance:
         where = ["--metadata-url", self.metadata_url]
         if self.config_drive is not None:
             where = ["--config-drive", str(self.config_drive)]
-        command = [_python(), "-I", str(self.program / "agent.py"), "--unprivileged", "--run-dir", str(self.run_dir)]
-        command += ["--state-dir", str(self.state_dir)]
+        command = [self.python, "-I", str(self.program / "agent.py"), "--unprivileged", "--run-dir", str(self.run_dir)]
+        command += ["--state-dir", str(self.state_dir), *self.options]
         with (self.folder / "console.log").open("ab") as console:
             self.agent = subprocess.Popen(
                 [*command, "--source-address", ADDRESS, *where],

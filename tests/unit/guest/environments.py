@@ -21,6 +21,13 @@ def status(*names):
     lines = open("/proc/self/status").read().splitlines()
     return {line.partition(":")[0]: line.split()[1:] for line in lines if line.partition(":")[0] in names}
 
+def may(action):
+    try:
+        action()
+    except OSError:
+        return False
+    return True
+
 def told():
     umask = os.umask(0)
     os.umask(umask)
@@ -31,6 +38,8 @@ def told():
         "descriptors": {path[14:]: os.readlink(path) for path in shown if os.path.exists(path)},
         "leads_its_session": os.getsid(0) == os.getpid(), "time": time.tzname,
         "user_site": site.getusersitepackages(), "owner": os.stat("/proc/self").st_uid,
+        "became_root_again": os.geteuid() != 0 and may(lambda: os.setuid(0)),
+        "reads_the_agents_secrets": may(lambda: os.listdir("/run/js2/secret")),
         "modules": sorted(sys.modules), "hub_at_import": HUB_AT_IMPORT, "home_at_import": HOME_AT_IMPORT,
         "status": status("Name", "Uid", "Gid", "Groups", "CapPrm", "CapEff", "SigBlk", "SigIgn", "SigCgt"),
     }

@@ -1,0 +1,142 @@
+"""`run.py FOLDER cold|ahead [--tls]`: start the server by the guest's own code, print what it mirrored as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jupyterhub
+from aiohttp import web
+from certipy import Certipy
+
+from js2spawner.guest import launch, standby
+from js2spawner.guest.account import Account
+from js2spawner.guest.assignment import Assignment, Certificates
+from js2spawner.guest.notebook import Notebook
+from js2spawner.guest.processes import reap
+from js2spawner.guest.rundir import RunDir
+
+ADDRESS = "127.0.0.1"
+PATIENCE_S = 60.0
+CONFIG = """
+import sys
+sys.path.append({here!r})
+import js2_mirror
+c.ServerApp.jpserver_extensions = {{"js2_mirror": True}}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("kind", choices=("cold", "ahead"))
+    parser.add_argument("--tls", action="store_true")
+    options = parser.parse_args()
+    settings = options.folder / "home" / ".jupyter"
+    settings.mkdir(parents=True)
+    (settings / "jupyter_server_config.py").write_text(CONFIG.format(here=str(Path(__file__).parent)))
+    os.environ["HOME"] = str(options.folder / "home")
+    print(json.dumps(asyncio.run(_run(options.folder, options.kind == "ahead", options.tls))))
+
+
+async def _run(folder: Path, ahead: bool, tls: bool) -> Any:
+    pairs = _pairs(folder / "store") if tls else None
+    hub = web.AppRunner(_hub(), shutdown_timeout=0.1)
+    await hub.setup()
+    await web.TCPSite(hub, ADDRESS, 0, ssl_context=_hubs_tls(folder / "store") if pairs else None).start()
+    scheme, port = "https" if tls else "http", _free_port()
+    hub_url = f"{scheme}://{ADDRESS}:{hub.addresses[0][1]}"
+    given = _assignment(hub_url, f"{scheme}://{ADDRESS}:{port}", pairs)
+    owner = Account("alice", os.geteuid(), os.getegid(), (), os.environ["HOME"], "/bin/sh", switch=False)
+    run = RunDir(folder / "run")
+    one = standby.begin(launch.search_path(os.environ), time.monotonic) if ahead else None
+    notebook = Notebook(given, owner, run, time.monotonic, one)
+    notebook.start()
+    try:
+        told = await _mirrored(notebook, run)
+        ahead = one is not None and notebook.pid == one.child.pid
+        return told | {"ahead": ahead, "numbers": [notebook.pid, port, hub.addresses[0][1]]}
+    finally:
+        if notebook.pid:
+            os.kill(notebook.pid, signal.SIGKILL)
+        await hub.cleanup()
+
+
+async def _mirrored(notebook: Notebook, run: RunDir) -> dict[str, Any]:
+    mirror = Path(os.environ["HOME"], "mirror.json")
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until and notebook.restarts == 0:
+        notebook.watch(reap())
+        if mirror.exists() and await asyncio.to_thread(notebook.answers):
+            return dict(json.loads(mirror.read_text()))
+        await asyncio.sleep(0.02)
+    sys.exit(f"the server did not come up:\n{(run.log / 'server.log').read_text()[-3000:]}")
+
+
+def _hub() -> web.Application:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({}, headers={"X-JupyterHub-Version": jupyterhub.__version__})
+
+    application = web.Application()
+    application.router.add_route("*", "/hub/api{tail:.*}", answer)
+    return application
+
+
+def _assignment(hub: str, server: str, pairs: dict[str, Certificates] | None) -> Assignment:
+    env = {
+        "JUPYTERHUB_API_TOKEN": "t" * 32,
+        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-alice",
+        "JUPYTERHUB_USER": "alice",
+        "JUPYTERHUB_SERVER_NAME": "",
+        "JUPYTERHUB_HOST": "",
+        "JUPYTERHUB_OAUTH_SCOPES": '["access:servers!user=alice"]',
+        "JUPYTERHUB_API_URL": f"{hub}/hub/api",
+        "JUPYTERHUB_ACTIVITY_URL": f"{hub}/hub/api/users/alice/activity",
+        "JUPYTERHUB_BASE_URL": "/",
+        "JUPYTERHUB_SERVICE_PREFIX": "/user/alice/",
+        "JUPYTERHUB_SERVICE_URL": server,
+    }
+    certificates = pairs["server"] if pairs else None
+    argv = ("jupyterhub-singleuser",)
+    port = int(server.rpartition(":")[2])
+    return Assignment("a1", "alice", 1000, False, argv, env, ADDRESS, port, certificates, False)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        return int(probe.getsockname()[1])
+
+
+def _pairs(store: Path) -> dict[str, Certificates]:
+    store.mkdir()
+    certipy = Certipy(store_dir=str(store))
+    authority = Path(certipy.create_ca("notebooks-ca")["files"]["cert"]).read_text()
+    pairs = {}
+    for name in ("hub", "server"):
+        files = certipy.create_signed_pair(name, "notebooks-ca", alt_names=[f"IP:{ADDRESS}"])["files"]
+        pairs[name] = Certificates(Path(files["key"]).read_text(), Path(files["cert"]).read_text(), authority)
+        (store / f"{name}.pem").write_text(pairs[name].key + pairs[name].certificate)
+    (store / "authority.pem").write_text(authority)
+    return pairs
+
+
+def _hubs_tls(store: Path) -> ssl.SSLContext:
+    """As JupyterHub's own end: who has no certificate of the authority is not spoken to."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(store / "authority.pem"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(store / "hub.pem")
+    return context
+
+
+if __name__ == "__main__":
+    main()
