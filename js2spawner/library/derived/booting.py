@@ -18,12 +18,24 @@ from js2spawner.library.scratch.tools import CannotBuild
 _FOLDER = "/run/js2-build"
 _ARCHIVE = f"{_FOLDER}/guest.tar.xz"
 
+_DRIVE = f"{_FOLDER}/drive"
+
 # In memory: neither the program nor what it keeps is to be found in the image. It is unpacked by Python, which it
-# needs anyway, and runs as a service of systemd's, so that it outlives cloud-init.
+# needs anyway, and runs as a service of systemd's, so that it outlives cloud-init. Nova gives its drive this label.
 _START = f"""\
-cd {_FOLDER} && chmod 0700 . && python3 -I -m tarfile -e {_ARCHIVE} . && rm {_ARCHIVE} &&
+set -eu
+cd {_FOLDER}
+chmod 0700 .
+python3 -I -m tarfile -e {_ARCHIVE} .
+rm {_ARCHIVE}
+if [ -e /dev/disk/by-label/config-2 ]; then
+    mkdir {_DRIVE}
+    mount -o ro /dev/disk/by-label/config-2 {_DRIVE}
+    set -- --config-drive {_DRIVE}
+fi
 exec systemd-run --unit=js2-build --property=Restart=on-failure --property=RestartPreventExitStatus='2 3' \
-python3 -I {_FOLDER}/guest/building.py {_FOLDER}/kept"""
+    python3 -I {_FOLDER}/guest/building.py {_FOLDER}/kept "$@"
+"""
 
 
 def boot_text(*, url: str, authority_pem: str, attempt_id: str, ticket: str, with_program: bool) -> str:
