@@ -275,6 +275,17 @@ def test_an_unreached_cloud_and_an_empty_library_are_told():
     assert "No image of this hub is open to you" in page(()).html
 
 
+def test_an_image_that_cannot_be_started_says_so():
+    assert "The cloud has no image for it" in page((the_library(an_offer())["minimal"],)).html
+    assert "The cloud has no image for it" not in page().html
+
+
+def test_an_image_that_nobody_booted_before_it_was_published_says_so():
+    image = the_library(an_offer(minimal=an_image("m", MINIMAL, js2_untested="yes")))["minimal"]
+    assert "not boot-tested" in page((image,)).html
+    assert "not boot-tested" not in page().html
+
+
 def test_hostile_words_of_an_image_stay_words():
     says = an_image(
         "m",
