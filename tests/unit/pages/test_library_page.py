@@ -227,7 +227,7 @@ def in_the_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
 
 @pytest.mark.parametrize(
-    "asked", ["pandas", "PAN", "jupyter lab", "py_lab", "lab.", "git", "zzz", " ", "p", "many 1", "x" * 200]
+    "asked", ["pandas", "PAN", "jupyter lab", "py_lab", "lab.", "git", "zzz", " ", "p", "many", "many 1", "x" * 200]
 )
 def test_the_browser_finds_what_the_hub_finds(in_the_browser: Callable[[Any, str], Any], asked: str):
     many = tuple(Package("pypi", f"many-{number}", "1") for number in range(FOUND_AT_MOST + 20))
