@@ -99,6 +99,13 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class SpentImage:
+    """The id of an image that was deleted: Glance keeps its row, so that no other image ever has it."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImageMember:
     """A project that a shared image is offered to. Its lists show the image once it has accepted it."""
 

@@ -37,6 +37,7 @@ _KINDS: dict[str, type[Any]] = {
         records.AppCredential,
         records.Token,
         records.Image,
+        records.SpentImage,
         records.Keypair,
         records.Network,
         records.Subnet,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import sha512
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,11 @@ from js2spawner.cloud import errors
 from js2spawner.cloud.cloud import Cloud as OurCloud
 from js2spawner.cloud.keystone import Entry, authenticate
 from js2spawner.cloud.network import meaning
-from js2spawner.cloud.records import SecurityGroupRule
+from js2spawner.cloud.records import NewImage, SecurityGroupRule
+from js2spawner.library.properties import HARDWARE, PARTS_AT_MOST, VALUE_AT_MOST, from_parts, in_parts
 from tests.contract.client import LOOK_EVERY_S, PATIENCE_S
 from tests.contract.clouds import Cloud
+from tests.contract.standing import Standing
 from tests.contract.test_network import ready_to_allocate
 
 NOWHERE = "11111111-1111-1111-1111-111111111111"
@@ -209,6 +213,107 @@ async def test_a_long_list_of_images_is_read_page_by_page(
     }
     monkeypatch.setattr("js2spawner.cloud.images.PAGE", 2)
     assert {image.id for image in await ours.images.list(name="contract-ours-page")} == made
+
+
+async def test_an_image_from_create_to_gone(cloud: Cloud, ours: OurCloud, tmp_path: Path) -> None:
+    new = NewImage(
+        str(uuid.uuid4()),
+        "contract-ours-image",
+        "raw",
+        min_disk_gb=1,
+        min_ram_mb=64,
+        properties={**HARDWARE, "js2_title": "Größe, “quoted” and long: " + "x" * 220},
+        tags=("contract-ours",),
+    )
+    cloud.ledger.note(cloud.member, f"/image/v2/images/{new.id}")
+    made = await ours.images.create(new)
+    assert (made.id, made.name, made.status, made.visibility) == (new.id, new.name, "queued", "private")
+    assert (made.min_disk_gb, made.min_ram_mb, made.disk_format) == (1, 64, "raw")
+    assert made.owner == cloud.member.project_id == await ours.project_id()
+    assert (made.os_hash_value, made.tags) == ("", {"contract-ours"})
+    assert made.properties.items() >= new.properties.items()
+    with pytest.raises(errors.Conflict):
+        await ours.images.create(new)
+
+    data = tmp_path / "disk.raw"
+    data.write_bytes(b"0123456789abcdef" * 200_000)
+    told: list[int] = []
+    await ours.images.upload(new.id, data, told.append)
+    assert told[-1] == data.stat().st_size
+    full = await ours.images.get(new.id)
+    assert (full.status, full.size_bytes) == ("active", data.stat().st_size)
+    assert (full.os_hash_algo, full.os_hash_value) == ("sha512", sha512(data.read_bytes()).hexdigest())
+    with pytest.raises(errors.Conflict):
+        await ours.images.upload(new.id, data)
+
+    changed = await ours.images.update(
+        new.id, put={"js2_new": "1", "js2_title": "other", "min_ram": 128}, remove=["hw_disk_bus"]
+    )
+    assert (changed.properties["js2_new"], changed.properties["js2_title"], changed.min_ram_mb) == ("1", "other", 128)
+    assert "hw_disk_bus" not in changed.properties
+    with pytest.raises(errors.Conflict):
+        await ours.images.update(new.id, put={"js2_new": "2"}, remove=["hw_disk_bus"])
+    assert await ours.images.get(new.id) == changed
+
+    await ours.images.delete(new.id)
+    for refused in (ours.images.get(new.id), ours.images.delete(new.id), ours.images.update(new.id, put={"a": "b"})):
+        with pytest.raises(errors.Gone):
+            await refused
+    with pytest.raises(errors.Conflict):
+        # An id is never used again, so that what was signed or chosen by it cannot become something else.
+        await ours.images.create(new)
+
+
+async def test_images_are_found_by_what_they_say_of_themselves(cloud: Cloud, ours: OurCloud) -> None:
+    for name, build in (("contract-ours-a", "b+1 ü"), ("contract-ours-b", "b2")):
+        new = NewImage(
+            str(uuid.uuid4()), name, "raw", properties={"js2_contract": build}, tags=("contract-ours-found",)
+        )
+        cloud.ledger.note(cloud.member, f"/image/v2/images/{new.id}")
+        await ours.images.create(new)
+    assert [image.name for image in await ours.images.list(properties={"js2_contract": "b+1 ü"})] == ["contract-ours-a"]
+    assert len(await ours.images.list(properties={"tag": "contract-ours-found"})) == 2
+    assert await ours.images.list(name="contract-ours-a", properties={"js2_contract": "b2"}) == []
+
+
+async def test_a_library_s_list_of_software_fits_on_an_image(cloud: Cloud, ours: OurCloud) -> None:
+    new = NewImage(str(uuid.uuid4()), "contract-ours-parts", "raw")
+    cloud.ledger.note(cloud.member, f"/image/v2/images/{new.id}")
+    await ours.images.create(new)
+    packed = ("0123456789abcdef" * 2000)[: VALUE_AT_MOST * PARTS_AT_MOST]
+    told = {**HARDWARE, **in_parts(packed), **{f"js2_{number}": "x" for number in range(12)}}
+    assert from_parts((await ours.images.update(new.id, put=told)).properties) == packed
+
+
+async def test_nobody_publishes_for_everybody_without_being_allowed_to(cloud: Cloud, ours: OurCloud) -> None:
+    with pytest.raises(errors.Forbidden):
+        await ours.images.create(NewImage(str(uuid.uuid4()), "contract-ours-public", "raw", visibility="public"))
+
+
+async def test_an_upload_that_breaks_off_leaves_an_image_without_data(
+    cloud: Cloud, ours: OurCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = NewImage(str(uuid.uuid4()), "contract-ours-broken", "raw")
+    cloud.ledger.note(cloud.member, f"/image/v2/images/{new.id}")
+    await ours.images.create(new)
+    data = tmp_path / "disk.raw"
+    data.write_bytes(bytes(4 * 2**20))
+    monkeypatch.setattr("js2spawner.cloud.images._size", lambda _: 5 * 2**20)
+    with pytest.raises(errors.CloudError):
+        await ours.images.upload(new.id, data, stall_s=2.0)
+    async with asyncio.timeout(PATIENCE_S):
+        while (left := await ours.images.get(new.id)).status == "saving":
+            await asyncio.sleep(LOOK_EVERY_S)
+    assert left.status in ("queued", "killed")
+    assert left.os_hash_value == ""
+    await ours.images.delete(new.id)
+
+
+async def test_the_servers_of_an_image_are_found(cloud: Cloud, ours: OurCloud, standing: Standing) -> None:
+    found = await ours.compute.servers_of_image(cloud.names.image)
+    assert standing.active in {server.id for server in found}
+    assert {server.image_id for server in found} == {cloud.names.image}
+    assert await ours.compute.servers_of_image(NOWHERE) == []
 
 
 async def test_a_volume_from_create_to_gone(cloud: Cloud, ours: OurCloud) -> None:

@@ -13,7 +13,7 @@ from js2spawner.devcloud.cloud import new_id
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.files import is_id, sweep, uploaded
 from js2spawner.devcloud.glance.found import DONE, image_of, image_view, own_image
-from js2spawner.devcloud.records import Image
+from js2spawner.devcloud.records import Image, SpentImage
 
 MAX_IMAGE_BYTES = 20 * 2**30
 _CHUNK = 2**20
@@ -48,7 +48,7 @@ async def create_image(call: Call) -> Answer:
     key = str(asked.get("id") or new_id())
     if not is_id(key):
         raise against_schema(f"'{key}' does not match '{_ID_SHAPE}'")
-    if call.cloud.store.get(Image, key):
+    if call.cloud.store.get(Image, key) or call.cloud.store.get(SpentImage, key):
         raise Refusal(409, f"Image ID {key} already exists!")
     _check_members(call, asked)
     image = Image(key, "", call.project_id, "queued", "shared", now, now)
@@ -79,6 +79,7 @@ async def delete_image(call: Call) -> Answer:
     if image.protected:
         raise Refusal(403, f"Image {image.id} is protected and cannot be deleted.")
     call.cloud.store.remove(image)
+    call.cloud.store.put(SpentImage(image.id))
     call.cloud.life.spawn(sweep(call.cloud))
     return DONE
 
