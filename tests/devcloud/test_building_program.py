@@ -15,10 +15,12 @@ import pytest
 import yaml
 
 from js2spawner.handshake.handlers import HandshakeSettings
+from js2spawner.handshake.messages import BuildStep
 from js2spawner.handshake.server import HandshakeServer
 from js2spawner.library.derived import booting
 from js2spawner.library.derived.book import BuilderBook
 from js2spawner.library.derived.progress import StepBroken
+from tests.devcloud.guests import instance
 from tests.unit.handshake import books
 
 ATTEMPT = "build-1"
@@ -87,3 +89,13 @@ async def test_it_keeps_nothing_but_in_its_folder_and_ends_when_the_build_does(
     assert base.process.returncode == 0
     for secret in (books.TICKET, json.loads((base.folder / "kept/state/credential.json").read_text())["credential"]):
         assert secret not in base.console
+
+
+async def test_a_guest_program_without_root_makes_no_image(free_port: Callable[[], int]) -> None:
+    settings = HandshakeSettings(poll_s=3.0, report_s=0.3, early_retry_s=0.1)
+    async with instance(free_port, settings) as here:
+        here.book.given = BuildStep("1", 1, 1, 60, {"kind": "command", "text": f"touch {here.folder}/done"})  # type: ignore[assignment]
+        here.boot()
+        await here.book.until(lambda: bool(here.book.reports) and here.book.reports[-1].stage == "failed")
+        assert here.book.reports[-1].problem == "build"
+        assert not (here.folder / "done").exists()
