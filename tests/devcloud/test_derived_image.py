@@ -290,6 +290,25 @@ async def test_what_another_process_is_building_right_now_is_left_alone(workshop
             await building
 
 
+@pytest.mark.parametrize(
+    ("operation", "skip"),
+    [("compute.servers.create", 0), ("compute.servers.action", 1), ("image.images.update", 0)],
+    ids=["the instance", "the save", "the end"],
+)
+async def test_an_answer_that_was_lost_is_looked_up_and_nothing_is_asked_for_twice(
+    workshop: Workshop, operation: str, skip: int
+) -> None:
+    rule = {"name": "lost", "match": {"operation": operation}, "when": {"skip": skip, "count": 1}}
+    seen = await workshop.scene.nobody.call("POST", "/devcloud/faults", {**rule, "effect": {"lose": "after"}})
+    assert seen.status == 200, seen.body
+    made = await workshop.build(definition("tiny", Layer("own")))
+    assert [armed.struck for armed in workshop.scene.cloud.faults.armed] == [1]
+    images = [each for each in await workshop.cloud.images.list() if each.name.startswith("js2-tiny")]
+    assert [each.id for each in images] == [made.cloud_image]
+    assert PURPOSE not in images[0].properties
+    assert await workshop.left() == []
+
+
 async def test_an_instance_that_never_speaks_is_given_up_and_deleted(workshop: Workshop) -> None:
     # It is told to reach us where nobody listens.
     mute = Settings(url="https://127.0.0.1:9", patience=replace(HURRY, boot_s=3))

@@ -147,7 +147,7 @@ class _Making:
             properties.BUILT_AT: self.began.isoformat(timespec="seconds"),
             BASE: ground.base.id,
         }
-        return await saving.finish(self.cloud, image, told)
+        return await saving.finish(self.cloud, image, told, self.settings.patience)
 
     async def _kept(self, image: Image, packages: tuple[Package, ...], report: BootReport) -> Build:
         made = Build(

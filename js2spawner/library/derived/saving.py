@@ -10,7 +10,7 @@ from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError, Conflict, Gone
 from js2spawner.cloud.records import Image
 from js2spawner.library import properties
-from js2spawner.library.derived.launching import BUILDER, EXPIRES, PURPOSE, Marks
+from js2spawner.library.derived.launching import BUILDER, Marks
 from js2spawner.library.derived.settings import Patience
 from js2spawner.library.scratch.tools import CannotBuild
 
@@ -69,10 +69,19 @@ async def _look_up(cloud: Cloud, marks: Marks, patience: Patience, error: CloudE
     raise error
 
 
-async def finish(cloud: Cloud, image: Image, told: Mapping[str, str]) -> Image:
+async def finish(cloud: Cloud, image: Image, told: Mapping[str, str], patience: Patience) -> Image:
     """Take off the marks and whatever of ours Nova copied from the base's image; `told` is what is true instead."""
     wanted = {**told, properties.KIND: BUILT}
-    copied = {name for name in image.properties if name.startswith("js2_")} - wanted.keys()
-    # For good: it is nobody's leftover any more.
-    assert {PURPOSE, EXPIRES} <= copied | wanted.keys()
-    return await cloud.images.update(image.id, put=wanted, remove=sorted(copied))
+    until = time.monotonic() + patience.look_up_s
+    while True:
+        stale = {name for name in image.properties if name.startswith("js2_")} - wanted.keys()
+        if not stale and wanted.items() <= image.properties.items():
+            return image
+        try:
+            image = await cloud.images.update(image.id, put=wanted, remove=sorted(stale))
+        except CloudError as error:
+            # An answer that was lost may hide a success: look, and do what is left to do.
+            if error.certain or time.monotonic() > until:
+                raise
+            await asyncio.sleep(patience.look_every_s)
+            image = await cloud.images.get(image.id)
