@@ -291,14 +291,13 @@ async def test_what_another_process_is_building_right_now_is_left_alone(workshop
 
 
 @pytest.mark.parametrize(
-    ("operation", "skip"),
-    [("compute.servers.create", 0), ("compute.servers.action", 1), ("image.images.update", 0)],
-    ids=["the instance", "the save", "the end"],
+    "operation",
+    ["compute.servers.create", "compute.servers.os-stop", "compute.servers.createImage", "image.images.update"],
 )
 async def test_an_answer_that_was_lost_is_looked_up_and_nothing_is_asked_for_twice(
-    workshop: Workshop, operation: str, skip: int
+    workshop: Workshop, operation: str
 ) -> None:
-    rule = {"name": "lost", "match": {"operation": operation}, "when": {"skip": skip, "count": 1}}
+    rule = {"name": "lost", "match": {"operation": operation}, "when": {"count": 1}}
     seen = await workshop.scene.nobody.call("POST", "/devcloud/faults", {**rule, "effect": {"lose": "after"}})
     assert seen.status == 200, seen.body
     made = await workshop.build(definition("tiny", Layer("own")))

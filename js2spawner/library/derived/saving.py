@@ -22,8 +22,10 @@ async def stop(cloud: Cloud, server_id: str, patience: Patience) -> None:
     """Switch the instance off, so that all it wrote is on its disk. Raises CannotBuild, CloudError."""
     try:
         await cloud.compute.act(server_id, "os-stop")
-    except Conflict:
-        pass  # it is off, or going off, already: the wait will tell
+    except CloudError as error:
+        # It is off, or going off, already; or the answer was lost. The wait will tell.
+        if error.certain and not isinstance(error, Conflict):
+            raise
     until = time.monotonic() + patience.stop_s
     while time.monotonic() < until:
         server = await cloud.compute.get_server(server_id)
