@@ -149,6 +149,7 @@ class Trial:
             self.failures.append(f"the checks as root could not run: {printable(text)}")
             return
         self.failures += found
+        self.say(f"root found {len(found) or 'nothing'} that must not be so")
         self.facts |= facts
         self.course.inside(facts.get("times"))
 
@@ -158,8 +159,9 @@ class Trial:
             try:
                 await stand.server.write(KEPT, content, "file")
                 async with stand.server.kernel(DEFAULT_KERNEL) as kernel:
-                    await kernel.run("import subprocess; subprocess.run(['sudo', '-n', 'sync'], timeout=60)", 90)
-                    await kernel.run("subprocess.Popen(['sudo', '-n', 'systemctl', 'reboot'])", 30)
+                    # To its end: what a kernel has started ends with it.
+                    code = "import subprocess\nsubprocess.run(['sudo', '-n', 'systemctl', 'reboot'], timeout=60)"
+                    await kernel.run(code, 90)
             except NotebookProblem:
                 pass  # it is going down, and takes the server along
             before = len(stand.attempt.boots)
