@@ -22,7 +22,9 @@ JOURNAL_MB = 64
 OVERHEAD = 1.03
 BOOT_CODE = Path("/usr/lib/EXTLINUX/mbr.bin")
 BOOT_CODE_BYTES = 440
-_LOADER = ("/boot/ldlinux.sys", "/boot/ldlinux.c32")
+LOADER = ("boot/ldlinux.sys", "boot/ldlinux.c32")
+"""To be there, empty, before the disk is made: the kernel gives new files a random generation."""
+
 _IN_IMAGE = ("boot/extlinux.conf", "etc/fstab", "vmlinuz", "initrd.img")
 
 
@@ -69,9 +71,6 @@ def _partition(raw: Path, size_mb: int, shape: Shape) -> None:
 
 
 def _make_file_system(system: System, raw: Path, size_mb: int, shape: Shape) -> None:
-    # The loader's files are there from the start: the kernel gives new ones a random generation.
-    for name in _LOADER:
-        (system.root / name.lstrip("/")).touch()
     command = ["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-m", "1", "-U", str(shape.identity)]
     # extlinux reads no 64-bit block numbers; the checksums that need them go, too.
     command += ["-O", "^64bit,^metadata_csum", "-J", f"size={JOURNAL_MB}"]
@@ -92,8 +91,9 @@ def _make_bootable(raw: Path, size_mb: int) -> None:
 
 def _set_times(raw: Path, epoch: int) -> None:
     times = ("mtime", "atime", "ctime", "crtime")
-    orders = [f"set_inode_field {name} {time} @{epoch}" for name in (*_LOADER, "/boot") for time in times]
-    orders += [f"set_inode_field {name} {time}_extra 0" for name in (*_LOADER, "/boot") for time in times]
+    touched = [f"/{name}" for name in (*LOADER, "boot")]
+    orders = [f"set_inode_field {name} {time} @{epoch}" for name in touched for time in times]
+    orders += [f"set_inode_field {name} {time}_extra 0" for name in touched for time in times]
     orders += [f"set_super_value {name} @{epoch}" for name in ("mtime", "lastcheck")]
     orders += ["set_super_value mnt_count 0", "set_super_value kbytes_written 0", "set_super_value last_mounted ''"]
     script = raw.with_suffix(".debugfs")

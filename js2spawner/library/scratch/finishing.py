@@ -11,7 +11,7 @@ from pathlib import Path
 
 import js2spawner.guest
 from js2spawner.library.definition import Definition
-from js2spawner.library.scratch import environments, settling
+from js2spawner.library.scratch import disk, environments, settling
 from js2spawner.library.scratch.tools import System
 
 GUEST = "opt/js2/guest"
@@ -57,6 +57,8 @@ def finish(system: System, definition: Definition) -> None:
     environments.write_profile(system.root, environments.users_of(definition))
     system.run("update-initramfs", "-u", "-k", "all")
     forget(system.root)
+    for name in disk.LOADER:
+        (system.root / name).touch()
     stamp(system.root, system.epoch)
 
 
