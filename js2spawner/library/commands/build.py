@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -67,6 +69,8 @@ def build(
     """
     from js2spawner.library.scratch import CannotBuild
 
+    # Told to end, a build takes away what it has made so far.
+    signal.signal(signal.SIGTERM, _end)
     kept = Builds(builds)
     there = Cloud(cloud, region, clouds_yaml, handshake_bind, handshake_url, network, flavor)
     made: list[Made] = []
@@ -100,6 +104,10 @@ class Made:
             f"{build.image} {build.id}: {size}{build.packages} packages, {sum(build.seconds.values()):.0f} s, {where}"
         )
         return [line, *(self.compared.told() if self.compared else ())]
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _wanted(names: tuple[str, ...], library: Path, cloud: Cloud) -> list[Definition]:
