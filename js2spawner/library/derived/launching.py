@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from js2spawner.cloud.records import Image, NewServer, Server
 from js2spawner.library import properties
 from js2spawner.library.definition import Definition, Derived
 from js2spawner.library.derived.settings import AUTO_NETWORK, Settings
+from js2spawner.library.derived.waiting import seen
 from js2spawner.library.scratch.tools import CannotBuild
 
 BUILDER = "js2_builder"
@@ -139,23 +138,28 @@ async def launch(cloud: Cloud, ground: Ground, marks: Marks, user_data: str, set
 
 async def _look_up(cloud: Cloud, marks: Marks, settings: Settings, error: CloudError) -> str:
     """A create whose answer was lost may have worked; asked again, there might be two."""
-    until = time.monotonic() + settings.patience.look_up_s
-    while time.monotonic() < until:
-        for server in await cloud.compute.list_servers(tag=marks.tag):
-            if server.metadata.get(ATTEMPT) == marks.attempt:
-                return server.id
-        await asyncio.sleep(settings.patience.look_every_s)
-    raise error
+
+    async def look() -> str | None:
+        servers = await cloud.compute.list_servers(tag=marks.tag)
+        return next((server.id for server in servers if server.metadata.get(ATTEMPT) == marks.attempt), None)
+
+    patience = settings.patience
+    found = await seen(look, patience.look_up_s, patience.look_every_s)
+    if found is None:
+        raise error
+    return found
 
 
 async def _up(cloud: Cloud, server_id: str, settings: Settings) -> Server:
-    until = time.monotonic() + settings.patience.create_s
-    while time.monotonic() < until:
+    async def look() -> Server | None:
         server = await cloud.compute.get_server(server_id)
-        if server.status == "ACTIVE" and server.addresses:
-            return server
         if server.status == "ERROR":
             why = server.fault.message if server.fault else "Nova gives no reason"
             raise CannotBuild(f"the instance could not be made ({why})")
-        await asyncio.sleep(settings.patience.look_every_s)
-    raise CannotBuild(f"the instance was not built within {settings.patience.create_s:.0f} s")
+        return server if server.status == "ACTIVE" and server.addresses else None
+
+    patience = settings.patience
+    server = await seen(look, patience.create_s, patience.look_every_s)
+    if server is None:
+        raise CannotBuild(f"the instance was not built within {patience.create_s:.0f} s")
+    return server

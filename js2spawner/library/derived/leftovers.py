@@ -13,12 +13,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from js2spawner.cloud.cloud import Cloud
-from js2spawner.cloud.errors import Conflict, Gone
+from js2spawner.cloud.errors import Conflict, Gone, NoAnswer
 from js2spawner.cloud.records import Image, Server
 from js2spawner.library import properties
 from js2spawner.library.builds import Builds, Busy
 from js2spawner.library.derived.launching import BUILDER, BUILDING, EXPIRES, PURPOSE, group_of, tag_of
 from js2spawner.library.derived.settings import Patience
+from js2spawner.library.derived.waiting import seen
 
 Say = Callable[[str], None]
 
@@ -110,21 +111,20 @@ async def _remove(
 
 
 async def remove_server(cloud: Cloud, server_id: str, patience: Patience) -> None:
-    """Delete the instance and see it gone, and any port that stayed."""
-    until = time.monotonic() + patience.delete_s
-    asked = False
-    try:
-        while time.monotonic() < until:
-            if not asked:
-                try:
-                    await cloud.compute.delete_server(server_id)
-                    asked = True
-                except Conflict:
-                    pass  # it is just being saved or stopped; that ends
-            await cloud.compute.get_server(server_id)
-            await asyncio.sleep(patience.look_every_s)
-    except Gone:
-        pass
+    """Delete the instance and see it gone, and any port that stayed. Raises CloudError when the time is up."""
+
+    async def look() -> bool | None:
+        try:
+            await cloud.compute.delete_server(server_id)
+        except Gone:
+            return True
+        except Conflict:
+            pass  # it is just being saved or stopped; that ends
+        return None
+
+    # To ask again for what is being deleted is no mistake, and Nova forgets a deletion now and then.
+    if not await seen(look, patience.delete_s, max(patience.look_every_s, 1.0)):
+        raise NoAnswer(f"instance {server_id} was not deleted within {patience.delete_s:.0f} s")
     for port in await cloud.network.list_ports(device_id=server_id):
         try:
             await cloud.network.delete_port(port.id)

@@ -12,6 +12,7 @@ from js2spawner.cloud.records import Image
 from js2spawner.library import properties
 from js2spawner.library.derived.launching import BUILDER, Marks
 from js2spawner.library.derived.settings import Patience
+from js2spawner.library.derived.waiting import seen
 from js2spawner.library.scratch.tools import CannotBuild
 
 BUILT = "built"
@@ -26,13 +27,13 @@ async def stop(cloud: Cloud, server_id: str, patience: Patience) -> None:
         # It is off, or going off, already; or the answer was lost. The wait will tell.
         if error.certain and not isinstance(error, Conflict):
             raise
-    until = time.monotonic() + patience.stop_s
-    while time.monotonic() < until:
+
+    async def look() -> bool | None:
         server = await cloud.compute.get_server(server_id)
-        if server.status == "SHUTOFF" and server.task_state is None:
-            return
-        await asyncio.sleep(patience.look_every_s)
-    raise CannotBuild(f"the instance did not stop within {patience.stop_s:.0f} s")
+        return True if server.status == "SHUTOFF" and server.task_state is None else None
+
+    if not await seen(look, patience.stop_s, patience.look_every_s):
+        raise CannotBuild(f"the instance did not stop within {patience.stop_s:.0f} s")
 
 
 async def save(cloud: Cloud, server_id: str, marks: Marks, patience: Patience) -> Image:
@@ -47,28 +48,31 @@ async def save(cloud: Cloud, server_id: str, marks: Marks, patience: Patience) -
         if error.certain:
             raise
         image_id = await _look_up(cloud, marks, patience, error)
-    until = time.monotonic() + patience.save_s
-    while time.monotonic() < until:
+
+    async def look() -> Image | None:
         try:
             image = await cloud.images.get(image_id)
         except Gone:
             raise CannotBuild("the cloud gave up saving the instance and removed the image") from None
-        if image.status == "active":
-            return image
         if image.status in ("killed", "deleted", "pending_delete", "deactivated"):
             raise CannotBuild(f"the image became {image.status} while it was saved")
-        await asyncio.sleep(patience.look_every_s)
-    raise CannotBuild(f"the instance was not saved within {patience.save_s:.0f} s")
+        return image if image.status == "active" else None
+
+    saved = await seen(look, patience.save_s, patience.look_every_s)
+    if saved is None:
+        raise CannotBuild(f"the instance was not saved within {patience.save_s:.0f} s")
+    return saved
 
 
 async def _look_up(cloud: Cloud, marks: Marks, patience: Patience, error: CloudError) -> str:
-    until = time.monotonic() + patience.look_up_s
-    while time.monotonic() < until:
-        for image in await cloud.images.list(properties={properties.BUILD: marks.build}):
-            if image.properties.get(BUILDER) == marks.builder:
-                return image.id
-        await asyncio.sleep(patience.look_every_s)
-    raise error
+    async def look() -> str | None:
+        images = await cloud.images.list(properties={properties.BUILD: marks.build})
+        return next((image.id for image in images if image.properties.get(BUILDER) == marks.builder), None)
+
+    found = await seen(look, patience.look_up_s, patience.look_every_s)
+    if found is None:
+        raise error
+    return found
 
 
 async def finish(cloud: Cloud, image: Image, told: Mapping[str, str], patience: Patience) -> Image:
