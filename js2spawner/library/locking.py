@@ -26,6 +26,7 @@ from js2spawner.library.locks import Pin
 
 PATIENCE_S = 1800.0
 _ROUNDS_AT_MOST = 5
+_PIP = Path(__file__).with_name("pip_elsewhere.py")
 # Up to the glibc that every base has: Debian 12's is 2.36, Ubuntu 24.04's newer.
 _GLIBC_MINORS = range(5, 37)
 
@@ -112,8 +113,9 @@ def by_pip(packages: Sequence[str], python: str, kept: Mapping[str, Pin]) -> dic
         pins = folder / "pins.txt"
         pins.write_text("".join(f"{pin.name}=={pin.version}\n" for pin in kept.values()))
         report = folder / "report.json"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-        command += ["--dry-run", "--ignore-installed", "--only-binary=:all:", f"--python-version={python}"]
+        command = [sys.executable, "-P", str(_PIP), python]
+        command += ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--dry-run"]
+        command += ["--ignore-installed", "--only-binary=:all:", f"--python-version={python}"]
         command += [f"--platform=manylinux_2_{minor}_x86_64" for minor in reversed(_GLIBC_MINORS)]
         command += ["--platform=manylinux2014_x86_64", f"--target={folder / 'nothing'}", f"--report={report}"]
         _run([*command, f"--constraint={pins}", *packages], kept=bool(kept))
