@@ -178,7 +178,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    image: Image
+    image_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,11 +289,11 @@ def _checking(save: Save, sighting: Sighting, now: Instant) -> Step:
     assert isinstance(state, Checking)
     match sighting:
         case Said(quiet=True) if not state.said:
-            return Step(replace(save, state=replace(state, said=True)), (Seal(state.image),))
+            return Step(replace(save, state=replace(state, said=True)), (Seal(state.image_id),))
         case Said(quiet=False) if not state.said:
             return _fail(save, failure("save-interrupted"), now)
         case Tick() if state.said:
-            return Step(save, (Seal(state.image),))
+            return Step(save, (Seal(state.image_id),))
         case Looked(image=None):
             return _fail(save, failure("save-failed"), now)
         case Sealed():

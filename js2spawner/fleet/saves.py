@@ -255,8 +255,8 @@ class Saves:
                 case Look():
                     image = await self.images.look(save.region, save.id, save.image_id)
                     sighting = Looked(image)
-                case Seal(image):
-                    await self.images.seal(save.region, image, save.words)
+                case Seal() if isinstance(save.state, Checking):
+                    await self.images.seal(save.region, save.state.image, save.words)
                     sighting = Sealed()
                 case Discard(image_id):
                     # One that cannot be deleted now is found by the sweep.
