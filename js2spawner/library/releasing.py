@@ -118,8 +118,9 @@ def check_tested(build: Build, terms: Terms) -> None:
     if terms.untested or (build.boot is not None and build.boot.passed):
         return
     if build.boot is None:
+        again = "test" if build.kind == "scratch" else "build"
         raise CannotPublish(
-            f"Build {build.id} was never booted; run js2 image test {build.image}, or publish it with --untested."
+            f"Build {build.id} was never booted; run js2 image {again} {build.image}, or publish it with --untested."
         )
     raise CannotPublish(
         f"Build {build.id} failed its boot test ({build.boot.failures[0]}); mend it, or publish it with --untested."

@@ -63,7 +63,7 @@ class Tools:
 
     def test(self, definition: Definition, build: Build) -> Build:
         if build.kind == "derived":
-            # It boots only where it lies, and its smoke notebooks ran there while it was built.
+            # It boots only where it lies, and was tried there when it was built.
             return build
         from js2spawner.library import boot
 
@@ -74,8 +74,7 @@ class Tools:
         return tested
 
     def publish(self, definition: Definition, build: Build) -> str:
-        terms = replace(self.terms, promote=True, untested=build.kind == "derived")
-        key = self._key()
+        terms, key = replace(self.terms, promote=True), self._key()
         done = self.where.run(
             lambda cloud: Publisher(cloud, self.builds, key, common.progress).release(definition, build, terms)
         )
