@@ -35,7 +35,8 @@ def main() -> None:
 
 def page(definitions: Iterable[Definition], built: Mapping[str, str]) -> str:
     """The whole page; `built` is what `built_parts` found in it, by image."""
-    images = sorted((_image(each) for each in definitions), key=lambda image: (len(image["extends"]), image["name"]))
+    in_order = sorted(definitions, key=lambda each: (isinstance(each.base, Derived), len(each.layers), each.name))
+    images = [_image(each) for each in in_order]
     return _templates().get_template("library_page.md.jinja").render(images=images, built=built)
 
 
