@@ -26,6 +26,16 @@ PROFILE = "etc/profile.d/js2.sh"
 # Debian's own pip, for an environment to begin with (package python3-pip-whl, which python3-venv needs).
 _BUNDLED = "/usr/share/python-wheels"
 
+# What a process has compiled before shows in the bytes it writes, so each gets the same files on any machine. Some
+# packages carry files of tests or templates that are no Python of this version: theirs to fail, quietly.
+_COMPILE = """
+find "$1" -name "*.py" | LC_ALL=C sort | split -n r/4 - /tmp/js2-compile-
+for part in /tmp/js2-compile-*; do
+    python3 -m compileall -q --invalidation-mode=unchecked-hash -i "$part" > /dev/null 2>&1 &
+done
+wait
+"""
+
 _PROFILE = """\
 # Written when this image was built. What the user installed comes first, then the image's Python; root has neither,
 # for both may be the user's to write.
@@ -72,10 +82,7 @@ def wanted_of(environment: Environment) -> str:
 
 def compile_python(system: System, folder: str) -> None:
     """Bytecode that is used without a look at its source: an image's files do not change under it (PEP 552)."""
-    # Some packages carry files of tests or templates that are no Python of this version: theirs to fail, quietly. One
-    # process, since what another has loaded before shows in the bytes it writes.
-    script = 'python3 -m compileall -q --invalidation-mode=unchecked-hash "$1" >/dev/null || true'
-    system.run("sh", "-c", script, "sh", folder)
+    system.run("sh", "-euc", _COMPILE, "sh", folder)
 
 
 def write_kernels(root: Path, kernels: Iterable[Kernel]) -> None:
