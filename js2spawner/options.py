@@ -210,7 +210,7 @@ def _image_refused(image: ImageEntry, catalog: Catalog, who: Who, offer: Offer |
     if not who.belongs(image.groups):
         return _for_members(image.groups)
     if offer and offer.known and image.name not in offer.images:
-        return f"{image.title} is missing in the cloud; tell the people who run this hub."
+        return f"{image.title} is missing in the cloud, or not as it was published; tell the people who run this hub."
     if all(_pair_refused(image, flavor, catalog, who, offer) for flavor in catalog.flavors_for(image)):
         return f"None of the flavors of {image.title} is open to you."
     return ""
