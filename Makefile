@@ -19,7 +19,7 @@ demo: install
 test: lint unit browser
 
 unit: install
-	$(BIN)/pytest -m "not browser and not openstack and not boot"
+	$(BIN)/pytest -m "not browser and not openstack and not boot" --numprocesses 2 --dist loadfile
 
 browser: install
 	$(BIN)/pytest -m "browser and not openstack and not boot"

@@ -9,8 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from hypothesis import settings
 
 _LOOK_EVERY_S = 0.02
+
+# Hypothesis times each example unless told otherwise, and a busy machine is no fault of an example.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture
