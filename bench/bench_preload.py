@@ -35,8 +35,6 @@ ADDRESS = "127.0.0.1"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PATIENCE_S = 120.0
 LOOK_EVERY_S = 0.002
-# A process that imports uses CPU all the time; one that used none for so long is waiting for its order.
-QUIET_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ async def _start(preloaded: bool, program: str, hub_url: str) -> Start:
         if preloaded:
             waiting = standby.begin(launch.search_path(os.environ), time.monotonic)
             assert waiting is not None, "no jupyterhub-singleuser beside this Python"
-            await _quiet(waiting.child.pid)
+            await _ready(waiting.child.pid)
         run = RunDir(folder / "run")
         given = _assignment(program, hub_url)
         owner = Account("bench", os.geteuid(), os.getegid(), (), str(home), "/bin/sh", switch=False)
@@ -190,18 +188,15 @@ async def _answers(server: subprocess.Popen[bytes], given: Assignment) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _quiet(pid: int) -> None:
-    """Wait until a process has used no CPU for a while."""
+async def _ready(pid: int) -> None:
+    """Wait until a process has imported all and waits for its order."""
     deadline = time.monotonic() + PATIENCE_S
-    used, since = _cpu_s(pid), time.monotonic()
     while time.monotonic() < deadline:
-        await asyncio.sleep(0.05)
-        now_used = _cpu_s(pid)
-        if now_used != used:
-            used, since = now_used, time.monotonic()
-        elif used > 0 and time.monotonic() - since > QUIET_S:
+        seen = processes.read(pid)
+        if seen is not None and seen.name == standby.READY:
             return
-    raise SystemExit("The process that stands by does not come to rest.")
+        await asyncio.sleep(0.05)
+    raise SystemExit("The process that stands by does not get ready.")
 
 
 def _cpu_s(pid: int) -> float:

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import warming
-from .standby import BECAME, LONGEST_ORDER, Order
+from .standby import BECAME, LONGEST_ORDER, READY, Order
 from .warming import NotWarm, Warm
 
 PR_SET_DUMPABLE = 4  # linux/prctl.h
@@ -44,6 +44,7 @@ def stand_by(descriptor: int) -> int:
         warm = warming.warm()
         gc.collect()
         gc.freeze()
+        _be_called(READY)
         order, log = _receive(channel)
         if order is None:
             return 0
@@ -112,8 +113,7 @@ def become(order: Order, log: int) -> None:
     sys.argv = [order.program, *arguments(order.arguments, order.variables)]
     sys.path.insert(0, str(Path(order.program).parent))
     sys.dont_write_bytecode = False
-    with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text(Path(order.program).name[:15])
+    _be_called(Path(order.program).name)
 
 
 def arguments(given: Sequence[str], variables: Mapping[str, str]) -> list[str]:
@@ -140,6 +140,12 @@ def _drop(uid: int, gid: int, groups: Sequence[int]) -> None:
     # An exec would have done it. Without it the user's own tools could not look at the user's own server, and
     # nothing in this memory is root's secret: it has read modules and the order, nothing else.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def _be_called(name: str) -> None:
+    """The name that ps and top show; an exec would set it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name[:15])
 
 
 def _say(channel: socket.socket, word: str) -> None:

@@ -20,6 +20,8 @@ log = logging.getLogger("js2")
 
 PROGRAM = Path(__file__).with_name("preload.py")
 BECAME = "became"
+# What the process is called once all is imported.
+READY = "js2-standby"
 # There is no such place: nothing of root's home is read, and no import runs a program.
 NOWHERE = "/nonexistent"
 # The hub's answer is 64 KiB at most, and a packet between processes about 200 KiB (net.core.wmem_default).

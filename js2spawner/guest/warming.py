@@ -165,7 +165,7 @@ def _refuse_what_others_can_change(places: Iterable[Path]) -> None:
     """Root imports only what root alone can write, folders above it included; without root, root's and our own."""
     seen: set[Path] = set()
     for place in places:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             actual = place.resolve(strict=True)
             for path in (actual, *actual.parents):
                 if path in seen:

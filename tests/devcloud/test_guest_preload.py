@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from js2spawner.guest import processes
+from js2spawner.guest.standby import READY
 from js2spawner.handshake.handlers import HandshakeSettings
 from tests.devcloud.guests import ADDRESS, Instance, instance
 from tests.devcloud.test_guest_account import ENTER, PREAMBLE, ROOT, _may_enter
@@ -107,6 +108,7 @@ async def test_the_process_that_stood_by_is_the_server(here: Instance) -> None:
     here.boot()
     await here.book.until(lambda: here.book.waiting == 1 and len(standing_by(here)) == 1)
     (pid,) = standing_by(here)
+    await here.book.until(lambda: getattr(processes.read(pid), "name", "") == READY)
     await here.book.give(wanted(here))
     await here.book.until(listening(here))
     seen = processes.read(pid)
