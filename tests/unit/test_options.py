@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from js2spawner.catalog import Catalog
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.options import NOTHING_KNOWN, Offer, OptionsError, Who, check, choices, from_form, from_query
+from tests.unit.saves.made import IMAGE_ID, WORDS, saved
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CATALOG = Catalog.load(Path(__file__).resolve().parents[2] / "hub_config" / "catalog.demo.yaml")
@@ -244,3 +245,64 @@ def test_where_nothing_can_be_chosen_the_defaults_stand():
     nothing = replace(OFFER, flavors={})
     assert shown(offer=nothing)["chosen"] == {"image": "minimal", "flavor": "m3.tiny"}
     assert not any(each["usable"] for each in shown(offer=nothing)["images"])
+
+
+SAVED = f"saved:{IMAGE_ID}"
+
+
+def saved_choice(who: Who, kept: Any, **asked: str) -> Any:
+    return check({"image": SAVED, **asked}, catalog=CATALOG, who=who, offer=OFFER, saved=[kept])
+
+
+def test_a_saved_image_is_started_under_the_terms_of_the_image_it_comes_from():
+    choice = saved_choice(Who("alice", frozenset(), admin=False), saved(region="here"))
+    assert (choice.saved.id, choice.image.title, choice.image.image) == (IMAGE_ID, "My course", IMAGE_ID)
+    assert (choice.profile.name, choice.region.name, choice.flavor.name) == ("demo", "here", "m3.tiny")
+
+
+def test_somebody_else_s_saved_image_is_as_if_it_did_not_exist():
+    kept = saved(region="here", group="bio101")
+    with pytest.raises(OptionsError) as missing:
+        check({"image": SAVED}, catalog=CATALOG, who=BOB, offer=OFFER)
+    with pytest.raises(OptionsError) as foreign:
+        saved_choice(BOB, kept)
+    assert str(missing.value) == str(foreign.value)
+    assert saved_choice(Who("bob", frozenset({"bio101"}), admin=False), kept).saved is kept
+    assert saved_choice(ALICE, kept).saved is kept
+
+
+def test_what_only_a_group_may_use_is_not_opened_to_others_by_a_copy():
+    kept = saved(replace(WORDS, parent="climate-course"), region="here", group="bio101")
+    with pytest.raises(OptionsError, match="Only for members of climate-course"):
+        saved_choice(Who("bob", frozenset({"bio101"}), admin=False), kept)
+
+
+def test_a_saved_image_needs_the_disk_it_was_made_on_and_its_parent_s_gpu():
+    kept = saved(region="here", min_disk_gb=60)
+    large = {name: nova(name, 8, 30, disk_gb=60) for name in ("m3.medium",)}
+    offer = replace(OFFER, flavors={**OFFER.flavors, **large})
+    alice = Who("alice", frozenset(), admin=False)
+    chosen = check({"image": SAVED}, catalog=CATALOG, who=alice, offer=offer, saved=[kept])
+    assert chosen.flavor.name == "m3.medium"
+    with pytest.raises(OptionsError, match="cannot use the GPU"):
+        saved_choice(alice, saved(region="here"), flavor="g3.medium")
+
+
+def test_the_form_shows_what_is_mine_or_my_group_s_and_an_admin_no_more_than_that():
+    theirs = saved(region="here", group="bio101", frozen=True)
+    bob = Who("bob", frozenset({"bio101"}), admin=False)
+    for who, shown_to in ((bob, True), (Who("alice", frozenset(), admin=False), True), (BOB, False)):
+        images = choices(CATALOG, who, OFFER, {}, NOW, [theirs])["images"]
+        assert [each["name"] for each in images if "saved" in each] == ([SAVED] if shown_to else [])
+    root = Who("root", frozenset(), admin=True)
+    assert not [each for each in choices(CATALOG, root, OFFER, {}, NOW, [theirs])["images"] if "saved" in each]
+    card = choices(CATALOG, bob, OFFER, {}, NOW, [theirs])["images"][-1]["saved"]
+    assert (card["mine"], card["owner"], card["group"], card["frozen"]) == (False, "alice", "bio101", True)
+
+
+def test_a_saved_image_is_expected_to_start_as_its_parent_does_and_can_be_the_last_choice():
+    alice = Who("alice", frozenset(), admin=False)
+    context = choices(CATALOG, alice, OFFER, {"image": SAVED, "flavor": "m3.tiny"}, NOW, [saved(region="here")])
+    assert context["typical"][f"{SAVED}|m3.tiny"] == context["typical"]["minimal|m3.tiny"]
+    assert context["chosen"] == {"image": SAVED, "flavor": "m3.tiny"}
+    assert json.loads(json.dumps(context)) == context

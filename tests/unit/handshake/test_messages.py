@@ -17,6 +17,7 @@ from js2spawner.handshake.messages import (
     Certificates,
     Lease,
     Orders,
+    Quiet,
     Report,
     hello_from,
     report_from,
@@ -175,3 +176,18 @@ def test_what_the_hub_says_of_the_lease_is_what_the_guest_publishes() -> None:
         "hub_page": "/hub/js2/lease/a%40b.org/gpu-1",
     }
     assert told["order"] == "none"
+
+
+def test_a_report_says_for_which_save_the_guest_is_quiet_and_an_older_guest_for_none() -> None:
+    assert report_from(encoded(report_json(saving="save-1"))).saving == "save-1"
+    assert report_from(encoded(report_json())).saving == report_from(encoded(report_json(saving=""))).saving == ""
+    with pytest.raises(BadMessage, match="saving"):
+        report_from(encoded(report_json(saving="no id")))
+
+
+def test_the_order_to_keep_quiet_names_the_save_and_the_end_wins_over_it() -> None:
+    quiet = Quiet("save-1", 60.0)
+    told = Orders(save=quiet, report_s=1.0).to_json(20.0)
+    assert (told["order"], told["save"], told["report_s"]) == ("save", {"id": "save-1", "within_s": 60.0}, 1.0)
+    assert Orders(save=quiet, stop=True).to_json(20.0)["order"] == "stop"
+    assert Orders(report_s=50.0).to_json(20.0)["report_s"] == 20.0
