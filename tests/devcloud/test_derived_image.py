@@ -22,7 +22,7 @@ from js2spawner.devcloud.machine import Machines
 from js2spawner.library import properties
 from js2spawner.library.builds import Build, Builds
 from js2spawner.library.definition import Definition, Derived, Environment, Layer
-from js2spawner.library.derived import Patience, Settings, leftovers, saving
+from js2spawner.library.derived import Patience, Settings, leftovers, papers, saving
 from js2spawner.library.derived.launching import BUILDER, PURPOSE
 from js2spawner.library.derived.making import build_here
 from js2spawner.library.inventorying import record
@@ -182,7 +182,7 @@ async def test_a_definition_becomes_an_image_and_a_build_of_that_image_finds_it_
         "test -L /etc/systemd/system/multi-user.target.wants/js2-guest.service",
     )
     again = await workshop.build(definition("second", Layer("look", commands=look), base=image.name))
-    assert (await workshop.image(again)).properties["js2_base"] == image.id
+    assert json.loads((workshop.builds.place(again) / papers.BASE).read_text())["id"] == image.id
 
 
 async def test_nothing_that_opens_or_names_the_building_machine_is_in_the_image(workshop: Workshop) -> None:

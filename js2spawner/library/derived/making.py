@@ -94,7 +94,7 @@ class _Making:
             raise CannotBuild(f"it was not done within {patience.all_s / 3600:g} hours") from None
         finally:
             await _to_its_end(self._clean_up())
-        return await self._kept(done, packages, report)
+        return await self._kept(done, ground.base, packages, report)
 
     async def _made(self, ground: Ground, making: list[plan.Task]) -> tuple[Image, tuple[Package, ...]]:
         patience, steps = self.settings.patience, self.steps
@@ -149,7 +149,7 @@ class _Making:
         }
         return await saving.finish(self.cloud, image, told, self.settings.patience)
 
-    async def _kept(self, image: Image, packages: tuple[Package, ...], report: BootReport) -> Build:
+    async def _kept(self, image: Image, base: Image, packages: tuple[Package, ...], report: BootReport) -> Build:
         made = Build(
             image=self.definition.name,
             id=self.id,
@@ -163,7 +163,7 @@ class _Making:
             packages=len(packages),
             boot=report,
         )
-        await asyncio.to_thread(papers.write, self.builds, made, self.definition, packages)
+        await asyncio.to_thread(papers.write, self.builds, made, self.definition, base, packages)
         return made
 
     async def _clean_up(self) -> None:

@@ -20,12 +20,13 @@ from js2spawner.handshake import desk
 from js2spawner.handshake.desk import Verdict
 from js2spawner.handshake.messages import BuildStep, report_from
 from js2spawner.library.definition import Definition, Derived, Environment, Gpu, Kernel, Layer
-from js2spawner.library.derived import booting, bundle, launching, leftovers, plan
+from js2spawner.library.derived import booting, bundle, launching, leftovers, papers, plan
 from js2spawner.library.derived.book import BuilderBook
 from js2spawner.library.derived.bundle import Blob, Do
 from js2spawner.library.derived.progress import StepBroken, Steps
 from js2spawner.library.derived.settings import Patience, Settings
 from js2spawner.library.scratch.tools import CannotBuild
+from js2spawner.library.software import Package
 from tests.unit.handshake import books
 
 PATIENCE = Patience()
@@ -249,6 +250,18 @@ async def test_an_instance_that_restarts_or_whose_ticket_two_have_seen_is_not_bu
     expected = fresh.expected("build-1")
     assert expected is not None
     assert expected.quarantined
+
+
+def test_what_an_instance_says_it_holds_is_printable_and_has_licences_as_spdx_names_them() -> None:
+    told = [
+        Package("deb", "x\x1b[2J", "1\u202e", "GPL-2+ AND Expat"),
+        Package("pypi", "y", "2", "MIT License"),
+        Package("pypi", "y", "2", "MIT"),
+    ]
+    assert papers.with_licences(told) == (
+        Package("deb", "x [2J", "1", "GPL-2.0-or-later AND MIT"),
+        Package("pypi", "y", "2", "MIT"),
+    )
 
 
 def image(name: str, age_days: float, status: str = "active", **properties: str) -> Image:
