@@ -23,8 +23,8 @@ from js2spawner.cloud.errors import (
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.cloud.settings import CloudSettings
 from js2spawner.doctor.findings import Finding, fail, ok, warn
-from js2spawner.library.resolving import resolve
 from js2spawner.library.signing import NO_KEYS, PublicKeys
+from js2spawner.resolving import resolve
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ from js2spawner.catalog import Catalog, Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import BadFlavor, BadImage, CloudError
 from js2spawner.cloud.records import Flavor, Image, Limits, SecurityGroupRule
-from js2spawner.library.resolving import resolve, resolved
 from js2spawner.library.signing import NO_KEYS, PublicKeys
 from js2spawner.options import Choice, Offer
+from js2spawner.resolving import resolve, resolved
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ import pytest
 from js2spawner.catalog import ImageEntry
 from js2spawner.cloud.errors import BadImage, ImageChanged, ImageNotPublished
 from js2spawner.failures import failure_of
-from js2spawner.library.resolving import resolve, resolved
 from js2spawner.library.signing import NO_KEYS
+from js2spawner.resolving import resolve, resolved
 
-from .in_glance import KEY, T0, image, signed
+from .library.in_glance import KEY, T0, image, signed
 
 SHA512 = "ab" * 64
 CURRENT = signed(image("b1"), promoted=T0)
