@@ -122,10 +122,10 @@ def in_files(root: Path, places: Iterable[str], pattern: re.Pattern[bytes], what
 
 
 def setuid(root: Path) -> Iterator[str]:
-    for file in files(root):
-        seen = file.stat()
-        if seen.st_mode & stat.S_ISUID and seen.st_uid == 0 and file.name not in SETUID:
-            yield f"{show(file, root)} runs as root whoever starts it"
+    for entry in entries(root):
+        seen = entry.stat(follow_symlinks=False)
+        if seen.st_mode & stat.S_ISUID and seen.st_uid == 0 and entry.name not in SETUID:
+            yield f"{show(Path(entry.path), root)} runs as root whoever starts it"
 
 
 def files(place: Path) -> Iterator[Path]:
@@ -134,11 +134,20 @@ def files(place: Path) -> Iterator[Path]:
         return
     if place.is_file():
         yield place
-    for folder, _, names in os.walk(place):
-        for name in sorted(names):
-            file = Path(folder, name)
-            if not file.is_symlink() and file.is_file():
-                yield file
+    elif place.is_dir():
+        yield from (Path(entry.path) for entry in entries(place))
+
+
+def entries(place: Path) -> Iterator[os.DirEntry[str]]:
+    """The same below a folder, for a whole disk: one system call or none for each."""
+    folders = [os.fspath(place)]
+    while folders:
+        with os.scandir(folders.pop()) as found:
+            for entry in sorted(found, key=lambda each: each.name):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry
 
 
 def any_file(place: Path) -> bool:

@@ -37,7 +37,7 @@ class Jupyter:
     """One user's server below `url`; entered, it can be asked."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._headers = {"Authorization": f"token {token}"}
         self._session: aiohttp.ClientSession | None = None
 
@@ -83,7 +83,7 @@ class Jupyter:
             raise NotebookProblem(f"the server gave no id for a kernel {name}") from None
         assert self._session is not None
         way = self._session.ws_connect(
-            f"{self._url}/api/kernels/{kernel_id}/channels",
+            f"{self.url}/api/kernels/{kernel_id}/channels",
             max_msg_size=ANSWER_BYTES,
             timeout=aiohttp.ClientWSTimeout(),
         )
@@ -99,7 +99,7 @@ class Jupyter:
         assert self._session is not None
         what = f"{method} {path.partition('?')[0]}"
         try:
-            async with self._session.request(method, f"{self._url}/{path}", json=body) as answer:
+            async with self._session.request(method, f"{self.url}/{path}", json=body) as answer:
                 raw = await answer.content.read(ANSWER_BYTES)
                 while not answer.content.at_eof() and len(raw) < ANSWER_BYTES:
                     raw += await answer.content.read(ANSWER_BYTES - len(raw))

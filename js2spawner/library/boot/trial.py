@@ -7,6 +7,7 @@ goes along with the failure: the end of the console.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import tempfile
@@ -155,23 +156,25 @@ class Trial:
 
     async def _reboot(self, stand: Stand) -> None:
         content = secrets.token_hex(16)
+        try:
+            await stand.server.write(KEPT, content, "file")
+        except NotebookProblem as problem:
+            self.failures.append(f"the user could not write a file: {problem}")
+        before = len(stand.attempt.boots)
         with self.course.step("reboot"):
+            # Its end is not awaited: the server goes down with the machine, and connections to it end in silence.
+            order = asyncio.create_task(_order_reboot(stand.server))
             try:
-                await stand.server.write(KEPT, content, "file")
-                async with stand.server.kernel(DEFAULT_KERNEL) as kernel:
-                    # To its end: what a kernel has started ends with it.
-                    code = "import subprocess\nsubprocess.run(['sudo', '-n', 'systemctl', 'reboot'], timeout=60)"
-                    await kernel.run(code, 90)
-            except NotebookProblem:
-                pass  # it is going down, and takes the server along
-            before = len(stand.attempt.boots)
-            came_back = f"said hello again {self.patience.reboot_s:.0f} s after it was told to reboot"
-            await self._until(stand, came_back, lambda: len(stand.attempt.boots) > before, self.patience.reboot_s)
+                what = "said hello again, told to reboot,"
+                await self._until(stand, what, lambda: len(stand.attempt.boots) > before, self.patience.reboot_s)
+            finally:
+                order.cancel()
             await self._listening(stand, stand.attempt.boots[-1])
         self.say(f"it came back {self.course.seconds['reboot']:.1f} s after it was told to reboot")
         try:
-            if await stand.server.read(KEPT) != content:
-                self.failures.append("a file of the user's had another content after a reboot")
+            async with Jupyter(stand.server.url, stand.secrets["server's token"]) as server:
+                if await server.read(KEPT) != content:
+                    self.failures.append("a file of the user's had another content after a reboot")
         except NotebookProblem as problem:
             self.failures.append(f"a file of the user's was gone after a reboot: {problem}")
 
@@ -256,6 +259,14 @@ class Stand:
     attempt: OneAttempt
     server: Jupyter
     secrets: dict[str, str] = field(repr=False)
+
+
+async def _order_reboot(server: Jupyter) -> None:
+    # The command is waited for there: what a kernel has started ends with it.
+    code = "import subprocess\nsubprocess.run(['sudo', '-n', 'systemctl', 'reboot'], timeout=60)"
+    with contextlib.suppress(NotebookProblem):
+        async with server.kernel(DEFAULT_KERNEL) as kernel:
+            await kernel.run(code, 90)
 
 
 def _assignment(token: str) -> Assignment:

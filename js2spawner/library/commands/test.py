@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -27,6 +30,8 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
     asks for it.
     """
     kept = Builds(builds)
+    # Told to end, we end what was started, too, and take away what is left.
+    signal.signal(signal.SIGTERM, _end)
     try:
         definition = reading.read(library, name)
         build = kept.newest(name)
@@ -45,6 +50,10 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
     common.answer(answer, as_json, _lines(f"{name} {build.id}", report))
     if not report.passed:
         raise click.exceptions.Exit(1)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _lines(title: str, report: BootReport) -> list[str]:
