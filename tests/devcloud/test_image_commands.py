@@ -169,7 +169,18 @@ async def test_a_rebuild_that_fails_ends_with_1_and_says_why(desk: Desk) -> None
     assert "not the disk that was built" in outcome["failure"]
 
 
+async def test_a_definition_that_is_broken_does_not_keep_the_others_from_their_turn(desk: Desk) -> None:
+    build = desk.built()
+    (desk.folder / "images" / "broken.yaml").write_text("title: 5\n")
+    result = await desk.result("rebuild", "--json", "--format", "qcow2")
+    assert result.exit_code == 1
+    broken, good = json.loads(result.stdout)["images"]
+    assert (broken["image"], "broken.yaml:1" in broken["failure"]) == ("broken", True)
+    assert (good["build"], good["failure"]) == (build.id, "")
+
+
 def test_the_clouds_own_words_stand_behind_the_name_of_a_refusal() -> None:
     quota = QuotaExceeded("Image storage quota exceeded", quota="images")
     assert told(quota).endswith("(Image storage quota exceeded).")
+    assert told(PermissionError(13, "Permission denied", "/x")) == "/x cannot be used: Permission denied."
     assert told(CannotPublish("As it is.")) == "As it is."

@@ -83,12 +83,14 @@ class Where:
         """The same, with every refusal as one sentence for whoever typed the command."""
         try:
             return self.run(work)
-        except (CloudError, CannotPublish, KeyFileError, Busy) as problem:
+        except (CloudError, CannotPublish, KeyFileError, Busy, OSError) as problem:
             raise click.ClickException(told(problem)) from None
 
 
 def told(problem: Exception) -> str:
     """A refusal in one sentence, with the cloud's own words behind its name."""
+    if isinstance(problem, OSError):
+        return f"{problem.filename or 'A file'} cannot be used: {problem.strerror or problem}."
     if not isinstance(problem, CloudError):
         return str(problem)
     sentence = problem.sentence.rstrip(".")

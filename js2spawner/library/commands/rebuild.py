@@ -11,14 +11,13 @@ import click
 
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError
-from js2spawner.library import promoting, rebuilding
+from js2spawner.library import promoting, reading, rebuilding
 from js2spawner.library.builds import DISK, Build, Builds, Busy
 from js2spawner.library.commands import common, in_cloud
 from js2spawner.library.converting import CannotPublish, DiskFormat
 from js2spawner.library.definition import Definition, Derived
 from js2spawner.library.pruning import KEEP, Pruner
 from js2spawner.library.published import Version
-from js2spawner.library.reading import read_some
 from js2spawner.library.rebuilding import Outcome
 from js2spawner.library.releasing import Publisher, Terms
 from js2spawner.library.signing import NO_KEYS, KeyFileError, SigningKey
@@ -134,9 +133,9 @@ def rebuild(
     lets it become. An image that fails is told, and the others go on; then it ends with 1. Fit for a timer.
     """
     try:
-        definitions = read_some(library, names)
+        definitions, outcomes = _definitions(library, names)
         key = _key(key_file, builds, dry_run)
-    except (FileError, KeyFileError) as problem:
+    except KeyFileError as problem:
         raise click.ClickException(str(problem)) from None
     tools = Tools(
         Builds(builds),
@@ -146,7 +145,6 @@ def rebuild(
         keep,
         Handshake(handshake_bind, handshake_url, network, flavor),
     )
-    outcomes: list[Outcome] = []
     for outcome in rebuilding.rebuild(
         definitions,
         tools.builds,
@@ -158,12 +156,22 @@ def rebuild(
         dry_run=dry_run,
     ):
         outcomes.append(outcome)
-        if outcome.failure:
-            common.progress(f"{outcome.image} failed: {outcome.failure}")
     answer = {"dry_run": dry_run, "images": [asdict(outcome) for outcome in outcomes]}
     common.answer(answer, as_json, [_line(outcome, dry_run) for outcome in outcomes])
     if any(outcome.failure for outcome in outcomes):
         raise click.exceptions.Exit(1)
+
+
+def _definitions(library: Path, names: Sequence[str]) -> tuple[list[Definition], list[Outcome]]:
+    """The definitions, and what is wrong with those that cannot be read: the others have their turn."""
+    definitions: list[Definition] = []
+    broken: list[Outcome] = []
+    for name in names or reading.names(library):
+        try:
+            definitions.append(reading.read(library, name))
+        except FileError as error:
+            broken.append(Outcome(name, failure=" ".join(error.mistakes)))
+    return definitions, broken
 
 
 def _key(key_file: Path | None, builds: Path, dry_run: bool) -> SigningKey | None:
