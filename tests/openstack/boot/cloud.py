@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 from openstack.connection import Connection
 
+from js2spawner.library.boot.emulator import accelerator
 from tests.browser.whole import until
-from tests.openstack.boot.emulator import accelerator
 from tests.openstack.boot.room import Room, run
 from tests.openstack.estate import connect
 from tests.openstack.place import ROOT, Place

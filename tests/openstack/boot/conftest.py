@@ -16,10 +16,9 @@ from playwright.sync_api import Browser, expect
 from tests.browser import people
 from tests.browser.conftest import People
 from tests.openstack.boot import cloud as clouds
+from tests.openstack.boot import images
 from tests.openstack.boot.cloud import IMAGE, BootingCloud
 from tests.openstack.boot.hub import HubAtTheRouter, Site
-from tests.openstack.boot.image.build import CACHE, Builder
-from tests.openstack.boot.image.definition import LAB, Definition
 from tests.openstack.boot.room import Room
 from tests.openstack.rig.seed import NETWORK
 
@@ -36,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def image() -> Path:
     """JupyterLab and the guest program of this very tree on a small Debian."""
-    return Builder(CACHE, say=_say).image(Definition.load(LAB))
+    clouds.install(_say)
+    return images.minimal(_say)
 
 
 @pytest.fixture(scope="module")

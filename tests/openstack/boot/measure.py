@@ -17,13 +17,12 @@ from pathlib import Path
 
 import click
 
+from js2spawner.library.boot.emulator import accelerator
 from tests.browser.whole import until
 from tests.openstack.boot import cloud as clouds
+from tests.openstack.boot import images
 from tests.openstack.boot.cloud import IMAGE, BootingCloud
-from tests.openstack.boot.emulator import accelerator
 from tests.openstack.boot.hub import HubAtTheRouter, Site
-from tests.openstack.boot.image.build import CACHE, Builder
-from tests.openstack.boot.image.definition import LAB, Definition
 from tests.openstack.boot.room import Room
 from tests.openstack.rig.seed import NETWORK
 
@@ -68,8 +67,8 @@ def measured(cloud: BootingCloud, folder: Path, count: int) -> Mapping[str, obje
 @click.option("--starts", "count", default=1, show_default=True, help="how many, one after the other")
 def main(count: int) -> None:
     """Measure starts in a cloud of its own."""
-    image = Builder(CACHE, say=click.echo).image(Definition.load(LAB))
     clouds.install(click.echo)
+    image = images.minimal(click.echo)
     with tempfile.TemporaryDirectory(prefix="js2-boot-") as name, Room() as room, room.network():
         since = time.monotonic()
         cloud = clouds.start(room, Path(name), image)

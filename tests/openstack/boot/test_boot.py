@@ -21,7 +21,7 @@ from tests.openstack.rig.seed import NETWORK
 pytestmark = [pytest.mark.boot, pytest.mark.timeout(5400)]
 
 FLAVORS_DISK_GB = 8
-DRIVE = "/run/js2-config-drive"
+DRIVE = "/run/js2drive"
 NOTEBOOK_PORT = 8888
 LISTENER_PORT = 7000
 ENDED = re.compile(r"\[\d+\]:")

@@ -1,0 +1,38 @@
+"""The library's `minimal` with the guest program of this very tree: what the machines of these tests boot."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import js2spawner.guest
+from js2spawner.library import reading, scratch
+from js2spawner.library.builds import DISK, Builds
+from js2spawner.library.definition import files_below
+from js2spawner.library.scratch.tools import NEEDED
+from tests.openstack.place import ROOT
+from tools.install import apt_install
+
+IMAGE = "minimal"
+
+
+def minimal(say: Callable[[str], None]) -> Path:
+    """Its disk; built only if there is none of this definition and guest program. Raises CannotBuild, CannotInstall."""
+    builds = Builds(ROOT / ".images")
+    definition = reading.read(ROOT / "images", IMAGE)
+    newest = builds.newest(IMAGE)
+    if newest is None or newest.definition != definition.key or newest.began.timestamp() < guest_changed():
+        _install_tools()
+        newest = scratch.build(definition, builds, say)
+    return builds.place(newest) / DISK
+
+
+def guest_changed() -> float:
+    """When a file of the guest program was last written here."""
+    return max(file.stat().st_mtime for file in files_below(Path(js2spawner.guest.__file__).parent))
+
+
+def _install_tools() -> None:
+    if missing := sorted({package for program, package in NEEDED.items() if not shutil.which(program)}):
+        apt_install(missing, otherwise=f"Building an image needs more of Debian: {' '.join(missing)}")
