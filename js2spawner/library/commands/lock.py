@@ -24,7 +24,7 @@ def lock(names: tuple[str, ...], library: Path, upgrade: bool, as_json: bool) ->
     """Resolve the Python environments of images (all unless named) into their lock files.
 
     Versions stay as the lock has them unless the definition asks for others or --upgrade is given. Wheels are chosen
-    for the image's Python; only their metadata is fetched.
+    for the image's Python; from pip 23.3 on only their metadata is fetched.
     """
     try:
         definitions = read_some(library, names, locks=False)
