@@ -71,6 +71,7 @@ def test_a_real_server_imported_ahead_is_configured_as_a_cold_one_and_imports_no
     assert set(ahead["environment"]) == set(cold["environment"])
     assert ahead["remembered"] == []
     assert ahead["late"] == []
+    assert ahead["kernel"] == cold["kernel"] == ahead["environment"]["HOME"]
 
 
 @needs_ordinary

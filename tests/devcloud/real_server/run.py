@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import jupyterhub
 from aiohttp import web
 from certipy import Certipy
@@ -26,7 +27,9 @@ from js2spawner.guest.processes import reap
 from js2spawner.guest.rundir import RunDir
 
 ADDRESS = "127.0.0.1"
-PATIENCE_S = 60.0
+PATIENCE_S = 100.0
+TOKEN = "t" * 32
+USER = {"kind": "user", "name": "alice", "admin": False, "groups": [], "scopes": ["access:servers!user=alice"]}
 CONFIG = """
 import sys
 sys.path.append({here!r})
@@ -62,7 +65,11 @@ async def _run(folder: Path, ahead: bool, tls: bool) -> Any:
     notebook = Notebook(given, owner, run, time.monotonic, one)
     notebook.start()
     try:
-        told = await _mirrored(notebook, run)
+        # Before whoever waits for us loses patience: nobody else would end the server.
+        async with asyncio.timeout(PATIENCE_S):
+            told = await _mirrored(notebook, run)
+            if not tls:
+                told["kernel"] = await _kernel(f"http://{ADDRESS}:{port}/user/alice/api/kernels")
         ahead = one is not None and notebook.pid == one.child.pid
         return told | {"ahead": ahead, "numbers": [notebook.pid, port, hub.addresses[0][1]]}
     finally:
@@ -73,8 +80,7 @@ async def _run(folder: Path, ahead: bool, tls: bool) -> Any:
 
 async def _mirrored(notebook: Notebook, run: RunDir) -> dict[str, Any]:
     mirror = Path(os.environ["HOME"], "mirror.json")
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until and notebook.restarts == 0:
+    while notebook.restarts == 0:
         notebook.watch(reap())
         if mirror.exists() and await asyncio.to_thread(notebook.answers):
             return dict(json.loads(mirror.read_text()))
@@ -82,9 +88,31 @@ async def _mirrored(notebook: Notebook, run: RunDir) -> dict[str, Any]:
     sys.exit(f"the server did not come up:\n{(run.log / 'server.log').read_text()[-3000:]}")
 
 
+async def _kernel(url: str) -> str:
+    """Start a kernel and run a line in it, as a page does; what it printed."""
+    headers = {"Authorization": f"token {TOKEN}"}
+    line = {"code": "import os; print(os.environ['HOME'])", "silent": False, "allow_stdin": False}
+    header = {"msg_id": "1", "msg_type": "execute_request", "session": "1", "username": "", "version": "5.3"}
+    request = {"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": line}
+    async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
+        async with session.post(url, json={"name": "python3"}) as answer:
+            made = await answer.json()
+        try:
+            async with session.ws_connect(f"{url}/{made['id']}/channels") as channels:
+                await channels.send_json(request)
+                async for message in channels:
+                    told = json.loads(message.data)
+                    if told["msg_type"] == "stream":
+                        return str(told["content"]["text"]).strip()
+        finally:
+            async with session.delete(f"{url}/{made['id']}"):
+                pass
+    return ""
+
+
 def _hub() -> web.Application:
     async def answer(_request: web.Request) -> web.Response:
-        return web.json_response({}, headers={"X-JupyterHub-Version": jupyterhub.__version__})
+        return web.json_response(USER, headers={"X-JupyterHub-Version": jupyterhub.__version__})
 
     application = web.Application()
     application.router.add_route("*", "/hub/api{tail:.*}", answer)
@@ -93,12 +121,13 @@ def _hub() -> web.Application:
 
 def _assignment(hub: str, server: str, pairs: dict[str, Certificates] | None) -> Assignment:
     env = {
-        "JUPYTERHUB_API_TOKEN": "t" * 32,
+        "JUPYTERHUB_API_TOKEN": TOKEN,
         "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-alice",
         "JUPYTERHUB_USER": "alice",
         "JUPYTERHUB_SERVER_NAME": "",
         "JUPYTERHUB_HOST": "",
         "JUPYTERHUB_OAUTH_SCOPES": '["access:servers!user=alice"]',
+        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers!user=alice"]',
         "JUPYTERHUB_API_URL": f"{hub}/hub/api",
         "JUPYTERHUB_ACTIVITY_URL": f"{hub}/hub/api/users/alice/activity",
         "JUPYTERHUB_BASE_URL": "/",
