@@ -178,7 +178,7 @@ def running(disk_gb: float) -> tuple[list[str], dict[str, Any]]:
         found.append(f"the disk has {disk_gb:.0f} GiB and the file system {size_gb:.1f}: it did not grow")
     if len(Path("/etc/machine-id").read_text().strip()) != 32:
         found.append("/etc/machine-id was not made at boot")
-    return found, {"times": times(), "blame": blame()}
+    return found, {"times": times(), "blame": told_by("blame"), "chain": told_by("critical-chain", "js2-guest.service")}
 
 
 def settled() -> str:
@@ -227,8 +227,10 @@ def first_address() -> float | None:
     return None
 
 
-def blame() -> list[str]:
-    return [" ".join(line.split()) for line in ask("systemd-analyze", "blame", "--no-pager").splitlines()[:12]]
+def told_by(*words: str) -> list[str]:
+    """The first lines of what systemd-analyze says of the boot."""
+    told = ask("systemd-analyze", "--no-pager", *words)
+    return [" ".join(line.split()) for line in told.splitlines()[:16]]
 
 
 def ask(*command: str) -> str:
