@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -30,8 +32,6 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
     asks for it.
     """
     kept = Builds(builds)
-    # Told to end, we end what was started, too, and take away what is left.
-    signal.signal(signal.SIGTERM, _end)
     try:
         definition = reading.read(library, name)
         build = kept.newest(name)
@@ -41,7 +41,7 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
             raise click.ClickException(
                 f"Build {build.id} lies in the cloud {build.cloud} and can be booted only there."
             )
-        with kept.alone(f"test of {name}"):
+        with kept.alone(f"test of {name}"), _orderly_end():
             report = boot.test(definition, kept.place(build) / DISK, say=common.progress, times=times)
             kept.save(replace(build, boot=report))
     except (FileError, boot.CannotTest, Busy) as problem:
@@ -52,8 +52,18 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
         raise click.exceptions.Exit(1)
 
 
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Told to end, we end what was started, too, and take away what is left."""
+
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _lines(title: str, report: BootReport) -> list[str]:

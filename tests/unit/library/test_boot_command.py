@@ -1,0 +1,81 @@
+"""`js2 image test`: what it says, what it keeps, how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from js2spawner.library import boot
+from js2spawner.library.boot.testing import CannotTest, together
+from js2spawner.library.builds import DISK, BootReport, Build, Builds
+from js2spawner.library.commands.test import test as command
+
+LIBRARY = Path(__file__).parents[3] / "images"
+AT = "2026-11-24T22:00:00+00:00"
+PASSED = BootReport(AT, "tcg", {"kernel": 2.0, "listening": 40.0})
+FAILED = BootReport(AT, "tcg", {"kernel": 2.0}, ("minimal.ipynb, cell 2 (1/0): ZeroDivisionError: division by zero",))
+
+
+@pytest.fixture
+def builds(tmp_path: Path) -> Builds:
+    builds = Builds(tmp_path / "builds")
+    build = Build("minimal", "20261124T220000Z-00000000", "0" * 64, "scratch", AT)
+    builds.save(build)
+    (builds.place(build) / DISK).touch()
+    return builds
+
+
+def run(builds: Builds, *words: str) -> Result:
+    return CliRunner().invoke(command, ["minimal", "--library", str(LIBRARY), "--builds", str(builds.folder), *words])
+
+
+def finds(monkeypatch: pytest.MonkeyPatch, report: BootReport) -> None:
+    monkeypatch.setattr(boot, "test", lambda *_args, **_options: report)
+
+
+def test_a_build_that_passes_is_known_to_have(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    finds(monkeypatch, PASSED)
+    result = run(builds)
+    assert result.exit_code == 0, result.output
+    assert "passed" in result.output
+    kept = builds.newest("minimal")
+    assert kept is not None
+    assert kept.boot == PASSED
+
+
+def test_a_build_that_fails_ends_with_1_and_says_what_failed(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    finds(monkeypatch, FAILED)
+    result = run(builds, "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert (told["passed"], told["failures"]) == (False, list(FAILED.failures))
+    kept = builds.newest("minimal")
+    assert kept is not None
+    assert kept.boot is not None
+    assert not kept.boot.passed
+
+
+def test_without_a_build_the_next_step_is_said(tmp_path: Path) -> None:
+    result = run(Builds(tmp_path))
+    assert result.exit_code == 1
+    assert "js2 image build minimal" in result.output
+
+
+def test_what_a_machine_lacks_is_one_sentence(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(*_args: object, **_options: object) -> BootReport:
+        raise CannotTest("Booting an image needs more of Debian: apt-get install qemu-system-x86")
+
+    monkeypatch.setattr(boot, "test", lacks)
+    result = run(builds)
+    assert result.exit_code == 1
+    assert result.output == "Error: Booting an image needs more of Debian: apt-get install qemu-system-x86\n"
+
+
+def test_several_boots_are_told_by_their_medians_and_every_failure() -> None:
+    slow = BootReport(AT, "tcg", {"kernel": 4.0, "listening": 90.0, "smoke minimal": 9.0}, ("late",))
+    assert together([PASSED, slow, slow]) == BootReport(
+        AT, "tcg", {"kernel": 4.0, "listening": 90.0, "smoke minimal": 9.0}, ("late",)
+    )
