@@ -71,20 +71,20 @@ class Recording:
         self._saw = dict(os.environ)
         _Watched.note = self._note
         # The same object in another class: who did `from os import environ` is watched, too.
-        os.environ.__class__ = _Watched
+        os.environ.__class__ = os.environb.__class__ = _Watched
         return self
 
     def __exit__(self, *_problem: object) -> None:
-        os.environ.__class__ = _Environ
+        os.environ.__class__ = os.environb.__class__ = _Environ
         _Watched.note = None
 
     def recollection(self) -> Recollection:
         return Recollection({name: frozenset(modules) for name, modules in self._read.items()}, self._saw)
 
-    def _note(self, name: str) -> None:
+    def _note(self, name: str | bytes) -> None:
         module = _being_imported(sys._getframe(2))
         if module is not None:
-            self._read.setdefault(name, set()).add(module)
+            self._read.setdefault(os.fsdecode(name), set()).add(module)
 
 
 _Environ: Any = type(os.environ)
@@ -93,11 +93,11 @@ _Environ: Any = type(os.environ)
 class _Watched(_Environ):  # type: ignore[misc]
     note: Any = None
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: Any) -> Any:
         type(self).note(name)
-        return str(super().__getitem__(name))
+        return super().__getitem__(name)
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Any]:
         type(self).note(EVERYTHING)
         return iter(super().__iter__())
 

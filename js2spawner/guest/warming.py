@@ -33,10 +33,11 @@ LATE = (
     "jupyter_server.view.handlers",
     "tornado.platform.asyncio",
 )
-# They keep at import what only an assignment tells (the hub's address, the home): imported once more when it is known.
-FRESH = ("jupyterhub.services.auth", "jupyterhub.singleuser", "jupyterlab.labapp", "jupyterlab.labhubapp")
+# They keep at import what only an assignment tells (the hub's address, the home, which programs are on the PATH):
+# imported once more when it is known.
+FRESH = ("jupyterhub.services.auth", "jupyterhub.singleuser", "jupyterlab.labapp", "jupyterlab.labhubapp", "jupytext")
 # Whose modules may be made anew with them; somebody else's might not bear it (metrics are registered once).
-OURS_TO_REPEAT = ("jupyterhub.", "jupyterlab.")
+OURS_TO_REPEAT = ("jupyterhub.", "jupyterlab.", "jupyterlab_jupytext")
 # Keep it in plain globals: run again in place if need be, so that who imported a function from there is served, too.
 RELOADED = frozenset(("jupyterlab.extensions.pypi", "send2trash.plat_other"))
 
