@@ -23,6 +23,8 @@ from js2spawner.save_requests import NotPossible
 from js2spawner.saved import NOTE_AT_MOST, TITLE_AT_MOST, BadWords
 
 _BODY_AT_MOST = 4096
+# How long the page tells how the last save ended, before it is about the next one.
+_NEWS_FOR_S = 300.0
 
 
 def handlers() -> list[Any]:
@@ -182,6 +184,8 @@ class SaveHandler(_OfSaves):
     async def _model(self, spawner: Any) -> dict[str, Any]:
         saves, record = self._saves, spawner.record
         save = saves.latest(record.attempt_id) if record is not None else None
+        if save is not None and save.over and saves.now() - save.state.since > _NEWS_FOR_S:
+            save = None
         shown = None
         if save is not None:
             shown = saves_shown.save_shown(save, saves.seconds(save.id), saves.typical(save), saves.now())
