@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +18,7 @@ from js2spawner.handshake.messages import Assignment, report_from
 from js2spawner.library.boot import emulator, relay, search
 from js2spawner.library.boot.attempt import BOOTS_AT_MOST, OneAttempt
 from js2spawner.library.boot.console import HEAD_BYTES, TAIL_BYTES, Console
+from js2spawner.library.boot.machine import Machine, MachineEnded
 from js2spawner.library.boot.stages import Course
 from tests.unit.handshake import books
 
@@ -188,3 +191,17 @@ def test_kvm_is_used_where_the_processor_helps(tmp_path: Path, flags: str, devic
     if device:
         kvm.touch()
     assert emulator.accelerator(cpuinfo, kvm) == runs_on
+
+
+def test_a_machine_whose_kernel_gave_up_or_that_is_off_is_of_no_use(tmp_path: Path) -> None:
+    console = Console()
+    process = SimpleNamespace(returncode=None, pid=1)
+    running = Machine(cast(Any, process), tmp_path, console, 1)
+    running.check()
+    console.feed(b"Kernel panic - not syncing: Attempted to kill init!\r\n")
+    with pytest.raises(MachineEnded, match="the kernel gave up: Kernel panic"):
+        running.check()
+    process.returncode = 1
+    off = Machine(cast(Any, process), tmp_path, Console(), 1)
+    with pytest.raises(MachineEnded, match="turned itself off"):
+        off.check()
