@@ -66,6 +66,7 @@ class Journal:
         self._events: list[Event] = []
         self._more = asyncio.Event()
         self._closed = False
+        self._attempt_id = ""
         self._stage: str | None = None
         self._stage_since = 0.0
         self._attempt_since = 0.0
@@ -74,6 +75,7 @@ class Journal:
     def plan(self, record: Record) -> None:
         """A new attempt begins (or one that was found running is taken up)."""
         now = self._clock()
+        self._attempt_id = record.attempt_id
         self._stage, self._seconds, self._attempt_since = None, [], now
         stages = []
         for name in stages_of(record):
@@ -96,6 +98,9 @@ class Journal:
 
     def note(self, record: Record) -> None:
         """Take in the attempt's newest record: close the stage that is over, open the one that began."""
+        # The instance of an earlier attempt, or of an earlier start, may go only while this one comes.
+        if self._attempt_id not in ("", record.attempt_id):
+            return
         stage = stage_of(record)
         if stage == self._stage or self._closed:
             return

@@ -9,7 +9,7 @@ from js2spawner.failures import failure
 from js2spawner.fleet.journal import Journal
 from js2spawner.fleet.store import Timing
 from js2spawner.fleet.typical import History
-from js2spawner.instance import Ending
+from js2spawner.instance import Ended, Ending
 from tests.unit.lives import PLAN, SERVER_ID, T0, assigned, booting, building, greeted, record, running
 
 
@@ -58,6 +58,18 @@ async def test_typical_times_stand_beside_the_stages() -> None:
     typical = {stage["name"]: stage["typical"] for stage in (await told(story))[0]["stages"]}
     assert typical["boot"] == {"p50_s": 21.0, "p90_s": 21.0}
     assert typical["create"] is None
+
+
+async def test_an_instance_that_goes_while_the_next_one_starts_is_no_part_of_its_story() -> None:
+    # Stopped and started again at once: the end of the first is seen while the second is being made.
+    story = journal()
+    story.plan(building())
+    gone = replace(running(), attempt_id="the-one-before", state=Ended(T0, failure("stopped")))
+    story.note(gone)
+    for rec in (booting(), greeted(), assigned(), assigned("notebook"), running()):
+        story.note(rec)
+    assert [timing.stage for timing in story.timings(running())] == ["create", "boot", "assign", "notebook", "total"]
+    assert "failed" not in [state for _, state in marks(await told(story))]
 
 
 async def test_a_failed_stage_is_marked_and_the_retry_says_why() -> None:
