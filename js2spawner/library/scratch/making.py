@@ -44,13 +44,16 @@ def build(definition: Definition, builds: Builds, say: Say, *, fresh: bool = Fal
         _forget_half_made(definition.name, builds)
         space.check(builds.folder, builds.newest(definition.name))
         with _plain_modes(), _work_folder(definition.name, builds) as work, _explained(definition.name, builds):
-            return _Making(definition, definition.base, builds, work, Steps(say), now()).all(fresh)
+            # Files and locks are read while it goes on: which ones those were is settled now.
+            making = _Making(definition, definition.base, definition.key, builds, work, Steps(say), now())
+            return making.all(fresh)
 
 
 @dataclass(frozen=True, slots=True)
 class _Making:
     definition: Definition
     base: FromScratch
+    key: str
     builds: Builds
     work: Path
     steps: Steps
@@ -67,10 +70,10 @@ class _Making:
         result.mkdir()
         raw = self.work / "disk.raw"
         with self.steps.step("disk"):
-            shape = disk.Shape(self.base.spare_mb, disk.identity_of(self.definition.key))
+            shape = disk.Shape(self.base.spare_mb, disk.identity_of(self.key))
             disk.make(system, shape, raw)
         with self.steps.step("lists of files, software and licences"):
-            identity = new_id(self.began, self.definition.key)
+            identity = new_id(self.began, self.key)
             packages = self._lists(system, identity, epoch, result)
         # Its room is wanted for the compressed disk.
         shutil.rmtree(system.root)
@@ -79,7 +82,7 @@ class _Making:
         made = Build(
             image=self.definition.name,
             id=identity,
-            definition=self.definition.key,
+            definition=self.key,
             kind="scratch",
             at=self.began.astimezone(UTC).isoformat(timespec="seconds"),
             seconds=dict(self.steps.seconds),
@@ -88,6 +91,8 @@ class _Making:
             virtual_bytes=raw.stat().st_size,
             packages=packages,
         )
+        if self.definition.key != self.key:
+            raise CannotBuild(f"The definition of {made.image} was changed while it was built; build it again.")
         self._put_in_place(made, result)
         return made
 
