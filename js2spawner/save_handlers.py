@@ -190,11 +190,11 @@ class SaveHandler(_OfSaves):
         if save is not None:
             shown = saves_shown.save_shown(save, saves.seconds(save.id), saves.typical(save), saves.now())
         under_way = save is not None and not save.over
-        problem, kept = "", []
+        problem = ""
+        kept: list[float] = []
         if not under_way:
             try:
-                problem = await save_requests.why_not_save(spawner, saves)
-                kept = await save_requests.kept_gb(saves, spawner.user.name)
+                problem, kept = await save_requests.why_not_save(spawner, saves)
             except CloudError as error:
                 problem = f"{error.sentence} Try again in a few minutes."
         return {

@@ -20,29 +20,32 @@ class NotPossible(ValueError):
     """The request cannot be fulfilled; the text is a sentence for the user."""
 
 
-async def why_not_save(spawner: Any, saves: Saves) -> str:
-    """Why this server cannot be saved now, as a sentence; empty when it can. Raises CloudError."""
+async def why_not_save(spawner: Any, saves: Saves) -> tuple[str, list[float]]:
+    """Why this server cannot be saved now, as a sentence that is empty when it can, and what its owner has, in GB.
+
+    Raises CloudError.
+    """
+    kept = await kept_gb(saves, spawner.user.name)
+    return _why_not(spawner, saves, kept), kept
+
+
+def _why_not(spawner: Any, saves: Saves, kept: list[float]) -> str:
     record = spawner.record
     if record is None or not isinstance(record.state, Running):
         return "This server is not running, so there is nothing to save."
     if saves.under_way(record.attempt_id):
         return "This server is being saved already."
-    sizes = await kept_gb(saves, spawner.user.name)
-    return str(spawner.allowance.refuses(sizes, _used_gb(spawner, record.plan.flavor)))
+    return str(spawner.allowance.refuses(kept, _used_gb(spawner, record.plan.flavor)))
 
 
 async def begin(spawner: Any, saves: Saves, title: object, note: object) -> Save:
     """Begin to save a running server. Raises NotPossible, BadWords, CloudError."""
     named, noted = checked_words(title, note)
-    owner = spawner.user.name
-    if sentence := await why_not_save(spawner, saves):
-        raise NotPossible(sentence)
-    kept = await kept_gb(saves, owner)
+    kept = await kept_gb(saves, spawner.user.name)
     # Nothing is awaited from here on: two requests at once must not both find room for one.
-    record = spawner.record
-    if record is None or saves.under_way(record.attempt_id):
-        raise NotPossible("This server is being saved already.")
-    return saves.begin(record, named, noted, most_gb=spawner.allowance.left_gb(kept))
+    if sentence := _why_not(spawner, saves, kept):
+        raise NotPossible(sentence)
+    return saves.begin(spawner.record, named, noted, most_gb=spawner.allowance.left_gb(kept))
 
 
 async def kept_gb(saves: Saves, owner: str) -> list[float]:

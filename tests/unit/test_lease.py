@@ -22,6 +22,7 @@ def at(
     used: int = 0,
     policy: Policy = POLICY,
     latest_h: float = 1000,
+    held: bool = False,
 ) -> Lease:
     """The lease `now_s` seconds after the start of a server last used `active_s` after it."""
     return lease(
@@ -32,6 +33,7 @@ def at(
         extensions_used=used,
         latest=T0 + timedelta(hours=latest_h),
         now=T0 + timedelta(seconds=now_s),
+        held=held,
     )
 
 
@@ -124,3 +126,11 @@ def test_the_sentence_says_when_and_why(now_s: float, active_s: float, expected:
 )
 def test_spans_are_said_as_people_say_them(seconds: float, expected: str):
     assert duration(seconds) == expected
+
+
+def test_a_server_that_is_being_saved_does_not_end_before_that_is_done():
+    assert at(4000).ended(T0 + timedelta(seconds=4000))
+    saved = at(4000, held=True)
+    assert not saved.ended(T0 + timedelta(seconds=4000))
+    assert saved.ends_at == T0 + timedelta(seconds=4300)
+    assert at(100, held=True).ends_at == at(100).ends_at
