@@ -78,6 +78,8 @@ async def test_the_life_of_an_image_from_the_command_line(desk: Desk) -> None:
     first, second = desk.built(1), desk.built(2)
     told = await desk.image("publish", "small", first.id, "--promote", "--format", "qcow2")
     assert (told["build"], told["how"], told["promoted"]) == (first.id, "uploaded", True)
+    again = await desk.image("publish", "small", first.id)
+    assert (again["how"], again["promoted"]) == ("was there", True)
     key = desk.builds.folder / "signing.key"
     assert key.stat().st_mode & 0o777 == 0o600
     assert "js2 image promote small" in await desk.image("publish", "small", "--format", "qcow2", as_json=False)

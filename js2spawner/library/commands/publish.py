@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from js2spawner.library import properties as named
 from js2spawner.library.builds import Builds
 from js2spawner.library.commands import common, in_cloud
 from js2spawner.library.converting import CannotPublish, DiskFormat
@@ -65,13 +66,14 @@ def publish(
         raise click.ClickException(str(problem)) from None
     where = in_cloud.Where(cloud, region, clouds_yaml)
     done = where.ask(lambda there: Publisher(there, kept, key, common.progress).release(definition, chosen, terms))
+    promoted = promote or named.PROMOTED_AT in done.image.properties
     answer = {
         "image": name,
         "build": chosen.id,
         "cloud_image": done.image.id,
         "how": done.how,
-        "promoted": promote,
+        "promoted": promoted,
         "terms": asdict(terms),
     }
-    state = "promoted" if promote else f"not promoted yet: js2 image promote {name}"
+    state = "promoted" if promoted else f"not promoted yet: js2 image promote {name}"
     common.answer(answer, as_json, [f"{name} {chosen.id}: {_HOW[done.how]} ({done.image.id}); {state}."])
