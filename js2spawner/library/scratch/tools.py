@@ -25,11 +25,12 @@ NEEDED = {
     "mmdebstrap": "mmdebstrap",
     "sfdisk": "fdisk",
     "mke2fs": "e2fsprogs",
-    "debugfs": "e2fsprogs",
+    "tune2fs": "e2fsprogs",
     "extlinux": "extlinux",
     "qemu-img": "qemu-utils",
     "zstd": "zstd",
     "setpriv": "util-linux",
+    "taskset": "util-linux",
     "unshare": "util-linux",
     "tar": "tar",
 }

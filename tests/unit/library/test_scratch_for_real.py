@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +20,10 @@ from js2spawner.library.builds import DISK, Build, Builds
 from js2spawner.library.definition import Definition, Environment, Layer
 from js2spawner.library.inventorying import record
 from js2spawner.library.locks import Pin
-from js2spawner.library.scratch import manifest
+from js2spawner.library.scratch import disk, manifest
 from js2spawner.library.scratch.comparing import compare
-from js2spawner.library.scratch.tools import NEEDED, CannotBuild
+from js2spawner.library.scratch.finishing import stamp
+from js2spawner.library.scratch.tools import NEEDED, CannotBuild, System
 from tests.unit.library.definitions import definition
 
 pytestmark = [
@@ -88,9 +91,37 @@ def built(small: Definition, builds: Builds) -> Build:
     return scratch.build(small, builds, say=print)
 
 
-def test_two_builds_of_one_day_differ_in_no_file(built: Build, small: Definition, builds: Builds):
+def test_the_same_files_make_the_same_disk(place: Path):
+    digests, epoch = [], 1_795_478_400
+    for number in (1, 2):
+        root = place / f"tree{number}"
+        for name in (
+            "boot/extlinux.conf",
+            "etc/fstab",
+            "vmlinuz",
+            "initrd.img",
+            *(f"usr/lib/{n % 7}/{n}" for n in range(99)),
+        ):
+            file = root / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(name)
+        for name in disk.LOADER:
+            (root / name).touch()
+        stamp(root, epoch)
+        raw = place / f"{number}.raw"
+        disk.make(System(root, epoch), disk.Shape(100, uuid.UUID(int=7)), raw)
+        with raw.open("rb") as content:
+            digests.append(hashlib.file_digest(content, "sha256").hexdigest())
+        checked = ["e2fsck", "-fn", f"{raw}?offset={disk.START_MB * disk.MIB}"]
+        assert subprocess.run(checked, capture_output=True, check=False).returncode == 0
+    assert digests[0] == digests[1]
+
+
+def test_two_builds_of_one_day_are_the_same_byte_by_byte(built: Build, small: Definition, builds: Builds):
     again = scratch.build(replace(small), builds, say=print, fresh=True)
-    assert compare(built, again, builds).files == ()
+    compared = compare(built, again, builds)
+    assert compared.files == ()
+    assert compared.same_disk
 
 
 def test_the_image_holds_what_was_asked_for_and_says_so(built: Build, builds: Builds):
