@@ -126,6 +126,9 @@ async def sign(
 ) -> Image:
     """Write what an image says of itself, then the signature over it and the data. Raises CannotPublish, CloudError."""
     stale = {name for name in image.properties if name.startswith("js2_")} - properties.keys()
+    if _signed_as(properties, image):
+        # Another key takes this one's place: it may be what starts get just now, and stays it.
+        stale -= {named.SIGNATURE, named.PROMOTED_AT, named.WITHDRAWN_AT}
     if stale or not properties.items() <= image.properties.items():
         image = await change(cloud, image, put=properties, remove=stale, sleep=sleep)
     last = {**await promotion(), named.SIGNATURE: key.sign(image)}
@@ -133,6 +136,13 @@ async def sign(
     if verdict(done, key.keys) != "good":
         raise CannotPublish(f"Image {done.id} was changed while it was signed; find out by whom, and publish again.")
     return done
+
+
+def _signed_as(properties: Mapping[str, str], image: Image) -> bool:
+    """Whether somebody signed the image as this build. What Nova copied is the signature of another build."""
+    told = image.properties
+    same = all(told.get(name) == properties[name] for name in (named.KIND, named.IMAGE, named.BUILD))
+    return same and named.SIGNATURE in told
 
 
 async def saved_image(cloud: Cloud, image_id: str, build: str) -> Image:
@@ -151,20 +161,29 @@ async def saved_image(cloud: Cloud, image_id: str, build: str) -> Image:
 
 
 async def _of_build(cloud: Cloud, build: str) -> list[Image]:
+    """Those of this project: what others share with it is not ours to finish, to remove, or to count on."""
+    project = await cloud.project_id()
     found = await cloud.images.list(properties={named.BUILD: build})
-    return [image for image in found if image.properties.get(named.BUILD) == build]
+    return [image for image in found if image.owner == project and image.properties.get(named.BUILD) == build]
 
 
 async def _left_over(cloud: Cloud, wanted: Wanted, sha512: str, say: Say) -> Image | None:
-    """An earlier upload of the same bytes that only lacks its end; what is less than that is removed."""
+    """An earlier upload of the same bytes that only lacks its end, or our signature; what is less is removed.
+
+    Never what somebody signed: another key's version may be what starts get and instances use.
+    """
     whole: Image | None = None
     for image in await _of_build(cloud, wanted.build):
         if UPLOAD_TAG not in image.tags:
             continue
         same = (image.status, image.os_hash_algo, image.os_hash_value) == ("active", "sha512", sha512)
+        signed = _signed_as(wanted.properties, image)
         if same and whole is None:
-            say(f"Found an earlier upload of this build ({image.id}); finishing it.")
+            told = "signing it anew" if signed else "finishing it"
+            say(f"Found an earlier upload of this build ({image.id}); {told}.")
             whole = image
+            continue
+        if signed:
             continue
         say(f"Removing an earlier upload of this build that was interrupted ({image.id}, {image.status}).")
         with suppress(Gone):

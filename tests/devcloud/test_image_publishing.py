@@ -271,6 +271,44 @@ async def test_what_arrived_broken_is_removed(shop: Shop, monkeypatch: pytest.Mo
     assert await shop.images() == []
 
 
+async def test_a_new_key_takes_the_old_ones_place_and_what_starts_get_stays(shop: Shop, tmp_path: Path) -> None:
+    build = shop.built()
+    before = (await shop.publish(build, PROMOTED)).image
+    old, shop.key = shop.key, SigningKey.make(tmp_path / "new.key")
+    done = await shop.publish(build)
+    assert (done.how, done.image.id) == ("finished", before.id)
+    assert (verdict(done.image, shop.key.keys), verdict(done.image, old.keys)) == ("good", "unknown-key")
+    assert done.image.properties[named.PROMOTED_AT] == before.properties[named.PROMOTED_AT]
+    assert await shop.current() == build.id
+
+
+async def test_a_version_that_another_key_signed_is_never_taken_for_an_interrupted_upload(
+    shop: Shop, tmp_path: Path
+) -> None:
+    # Sent compressed, the same build has other bytes.
+    def other_bytes(disk: Path, raw: Path) -> None:
+        raw.write_bytes(disk.read_bytes() + b"\0")
+
+    build = shop.built()
+    before = (await shop.publish(build, PROMOTED)).image
+    old, shop.key = shop.key, SigningKey.make(tmp_path / "new.key")
+    assert (await shop.publish(build, convert=other_bytes)).how == "uploaded"
+    assert verdict(await shop.cloud.images.get(before.id), old.keys) == "good"
+
+
+async def test_an_image_that_another_project_shares_is_not_taken_for_published_here(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = shop.built()
+    theirs = replace((await shop.publish(build)).image, owner="another")
+
+    async def shared(**_: Any) -> list[Image]:
+        return [theirs]
+
+    monkeypatch.setattr(shop.cloud.images, "list", shared)
+    assert (await shop.publish(build)).how == "uploaded"
+
+
 async def test_one_publication_of_an_image_at_a_time(shop: Shop) -> None:
     build = shop.built()
     with shop.builds.alone("publication of minimal"):
