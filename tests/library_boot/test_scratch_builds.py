@@ -48,7 +48,7 @@ SEES_A_NETWORK = (
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """Not pytest's own folder, which it keeps: here are disks."""
-    folder = Path(__file__).parents[3] / ".images" / f".test-{os.getpid()}"
+    folder = Path(__file__).parents[2] / ".images" / f".test-{os.getpid()}"
     folder.mkdir(parents=True)
     yield folder
     shutil.rmtree(folder)
