@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from js2spawner.library import properties as named
 from js2spawner.library.builds import Build, Builds
 from js2spawner.library.published import Version, promoted, versions
 from js2spawner.library.publishing import UPLOAD_TAG
-from js2spawner.library.signing import PublicKeys
+from js2spawner.library.signing import PublicKeys, verdict
 
 KEEP = 2
 STRAY_AFTER = timedelta(days=1)
@@ -124,11 +125,21 @@ class Pruner:
                 return replace(fate, delete=False, why="the cloud's storage still needs it for an instance")
         return fate
 
-    def here(self, name: str) -> list[Fate]:
-        """The builds on this machine. Blocks."""
-        found = self.builds.of(name)
+    async def here(self, name: str) -> list[Fate]:
+        """The builds on this machine, and what a derived one left in the cloud that was never published."""
+        found = await asyncio.to_thread(self.builds.of, name)
         decided = local_fates(found, self.keep)
         for build, fate in zip(found, decided, strict=True):
             if fate.delete and not self.dry_run:
-                shutil.rmtree(self.builds.place(build))
+                if build.kind == "derived" and build.cloud == self.cloud.name:
+                    await self._unpublished(build.cloud_image)
+                await asyncio.to_thread(shutil.rmtree, self.builds.place(build))
         return decided
+
+    async def _unpublished(self, image_id: str) -> None:
+        """Nothing else knows of it once its record is gone. A published one is a version, and has its own fate."""
+        with suppress(Gone, Conflict):
+            image = await self.cloud.images.get(image_id)
+            used = await self.cloud.compute.servers_of_image(image_id)
+            if verdict(image, self.keys) == "unsigned" and not used:
+                await self.cloud.images.delete(image_id)

@@ -342,6 +342,26 @@ async def test_a_derived_build_is_signed_where_it_lies(shop: Shop) -> None:
     )
 
 
+async def test_a_derived_build_that_was_never_published_takes_its_image_along(shop: Shop) -> None:
+    ids = []
+    for number in (1, 2, 3, 4):
+        asked = {"name": "js2-derived", "disk_format": "raw", "container_format": "bare"}
+        ids.append((await shop.scene.hub.call("POST", "/image/v2/images", asked)).body["id"])
+        headers = {"Content-Type": "application/octet-stream"}
+        await shop.scene.hub.call("PUT", f"/image/v2/images/{ids[-1]}/file", b"data", headers=headers)
+        build = shop.built(number, kind="derived", cloud="devcloud", cloud_image=ids[-1])
+        if number == 1:
+            await shop.publish(build)
+    assert [fate.delete for fate in await Pruner(shop.cloud, shop.builds, shop.key.keys).here("minimal")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    there = {image.id for image in await shop.cloud.images.list(name="js2-derived")}
+    assert there == {ids[0], ids[2], ids[3]}
+
+
 async def three(shop: Shop) -> list[Build]:
     builds = [shop.built(number) for number in (1, 2, 3)]
     for build in builds:

@@ -47,7 +47,7 @@ def prune(
     async def both(there: Cloud) -> tuple[list[Fate], list[Fate]]:
         pruner = Pruner(there, kept, keys, keep, dry_run)
         with kept.alone(f"publication of {name}"):
-            return await pruner.in_cloud(name, datetime.now(UTC)), pruner.here(name)
+            return await pruner.in_cloud(name, datetime.now(UTC)), await pruner.here(name)
 
     there, here = where.ask(both)
     answer = {

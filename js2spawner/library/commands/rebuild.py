@@ -84,7 +84,7 @@ class Tools:
 
         async def both(cloud: Cloud) -> int:
             pruner = Pruner(cloud, self.builds, keys, self.keep)
-            fates = [*await pruner.in_cloud(name, datetime.now(UTC)), *pruner.here(name)]
+            fates = [*await pruner.in_cloud(name, datetime.now(UTC)), *await pruner.here(name)]
             return sum(fate.delete for fate in fates)
 
         return self.where.run(both)

@@ -86,12 +86,12 @@ def test_an_upload_that_was_never_finished_goes_after_a_day():
     assert "under way" in why(young)
 
 
-def test_two_builds_stay_on_this_machine(tmp_path: Path):
+async def test_two_builds_stay_on_this_machine(tmp_path: Path):
     builds = Builds(tmp_path)
     for number in (1, 2, 3):
         builds.save(Build("minimal", f"2026110{number}", "key", "scratch", T0.isoformat()))
     assert [fate.delete for fate in local_fates(builds.of("minimal"), 2)] == [False, False, True]
-    Pruner(None, builds, KEY.keys, dry_run=True).here("minimal")  # type: ignore[arg-type]
+    await Pruner(None, builds, KEY.keys, dry_run=True).here("minimal")  # type: ignore[arg-type]
     assert len(builds.of("minimal")) == 3
-    Pruner(None, builds, KEY.keys).here("minimal")  # type: ignore[arg-type]
+    await Pruner(None, builds, KEY.keys).here("minimal")  # type: ignore[arg-type]
     assert [build.id for build in builds.of("minimal")] == ["20261103", "20261102"]
