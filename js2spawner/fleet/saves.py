@@ -306,6 +306,10 @@ class Saves:
             except CloudError as error:
                 self._log.warning("saved images could not be listed: %s: %s", error.name, error)
                 pause_s = self._pace.look_s
+            except Exception:  # noqa: BLE001
+                # A fault of ours in one round must not leave what is unfinished to itself for ever.
+                self._log.exception("saved images could not be looked after")
+                pause_s = self._pace.sweep_s
             await asyncio.sleep(pause_s)
 
     def _sort(self, region: str, unfinished: list[Unfinished]) -> None:

@@ -25,15 +25,18 @@ from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.instance import Booting, Building, Hello, Listening, Owner, Progressed, Record, Running, Taken
 from js2spawner.spawner import Js2Spawner
-from tests.unit.fleet.stand_ins import DEADLINE_S, Cloud, Compute, eventually, until
+from tests.unit.fleet.stand_ins import DEADLINE_S, Cloud, eventually, until
+from tests.unit.saves.glance import Copying, Images
 
 CATALOG = """
 regions:
   IU: {cloud: js2}
 profiles:
   standard: {idle_minutes: 60, longest_hours: 12, retries: 1}
+  kept: {idle_minutes: 30, longest_hours: 12, saves: {most: 1}}
 images:
   minimal: {title: Minimal, description: JupyterLab., image: js2-minimal, profile: standard}
+  lasting: {title: Lasting, description: To be saved., image: js2-minimal, profile: kept}
   gpu: {title: GPU, description: CUDA., image: js2-minimal, gpu: required, profile: standard}
 flavors:
   m3.small: {title: Small, vcpus: 2, memory_gb: 6, disk_gb: 20, su_per_hour: 2}
@@ -46,7 +49,14 @@ defaults: {image: minimal, flavor: m3.small}
 ALICE = Owner("alice", "")
 
 
-class CloudInMemory(Compute):
+class CloudInMemory(Copying):
+    """Its images are there from the beginning, and what is saved joins them."""
+
+    def __init__(self) -> None:
+        super().__init__(Images())
+        made = datetime(2026, 11, 1, tzinfo=UTC)
+        self.images.kept["i1"] = Image("i1", "js2-minimal", "active", "public", 1, 0, 0, made, "", {})
+
     async def flavors(self) -> list[Flavor]:
         return [Flavor("f1", "m3.small", 2, 6144, 20, {}), Flavor("f2", "g3.large", 16, 61440, 60, {})]
 
@@ -60,10 +70,6 @@ class FleetInMemory(Js2Fleet):
     def cloud_of(self, region: object) -> Any:
         del region
 
-        async def images() -> list[Image]:
-            made = datetime(2026, 11, 1, tzinfo=UTC)
-            return [Image("i1", "js2-minimal", "active", "public", 1, 0, 0, made, "", {})]
-
         async def network() -> SimpleNamespace:
             return SimpleNamespace(id="network-1")
 
@@ -72,7 +78,7 @@ class FleetInMemory(Js2Fleet):
 
         return Cloud(
             compute=self.compute,
-            images=SimpleNamespace(list=images),
+            images=self.compute.images,
             network=SimpleNamespace(get_me_a_network=network, ensure_group=group),
         )
 
