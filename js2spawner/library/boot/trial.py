@@ -84,8 +84,9 @@ class Trial:
             await self._smoke(stand, notebooks)
             await self._look_at_disk(stand)
             await self._ask_root(stand, "running", str(self.hardware.disk_gb))
+            # Going down, it writes everything to its disk.
             await self._reboot(stand)
-        self._search(stand)
+            await asyncio.to_thread(self._search, stand)
 
     async def _first_boot(self, stand: Stand) -> None:
         on = stand.machine.on_at
