@@ -140,3 +140,44 @@ def test_users_do_not_read_consoles_not_even_their_own(hub: RunningHub) -> None:
 def test_without_a_failure_there_is_no_console(hub: RunningHub) -> None:
     assert hub.ask("js2/console/carol").status == 404
     assert hub.ask("js2/console/nobody/at-all").status == 404
+
+
+IMAGE_ID = "0f9e5c1e-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "save/bob"),
+        ("DELETE", "save/bob"),
+        ("PATCH", f"saved/bob/{IMAGE_ID}"),
+        ("DELETE", f"saved/bob/{IMAGE_ID}"),
+    ],
+)
+def test_a_foreign_page_saves_and_deletes_nothing_with_somebody_s_cookies(hub: RunningHub, method: str, path: str):
+    person = Browser(hub)
+    person.sign_in("bob", PASSWORD)
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.cookies)
+    answer = hub.ask(f"js2/{path}", method=method, token="", Cookie=cookies, Sec_Fetch_Mode="cors", Accept=JSON)
+    assert (answer.status, "_xsrf" in answer.json["message"]) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "save/dave"), ("POST", "save/dave"), ("GET", "saved/dave"), ("DELETE", f"saved/dave/{IMAGE_ID}")],
+)
+def test_neither_somebody_else_nor_what_runs_in_a_server_has_to_do_with_saves(hub: RunningHub, method: str, path: str):
+    of_server = hub.token_of("dave", ["users:activity!user=dave", "access:servers!user=dave"])
+    for token in (of_server, hub.token_of("carol"), ""):
+        assert hub.ask(f"js2/{path}", method=method, token=token, Accept=JSON).status in (403, 404)
+
+
+def test_without_a_cloud_the_pages_of_saves_say_so_and_are_no_error_of_the_hub(hub: RunningHub):
+    answer = hub.ask("js2/saved/carol", token=hub.token_of("carol"), Accept=JSON)
+    assert answer.status == 503
+    assert answer.json["message"].endswith(".")
+
+
+def test_who_is_not_signed_in_is_sent_to_sign_in_before_saving(hub: RunningHub):
+    answer = hub.ask("js2/save/carol", token="")
+    assert answer.headers["Location"] == "/hub/login?next=%2Fhub%2Fjs2%2Fsave%2Fcarol"
