@@ -103,13 +103,17 @@ async def survey(cloud: Cloud, definition: Definition, settings: Settings) -> Gr
 
 
 def newest(images: Sequence[Image], name: str) -> Image | None:
-    """The same name is published again and again; the newest that can be launched is meant."""
+    """The same name is published again and again; the newest that can be launched is meant.
+
+    A public one first, which takes an operator of the cloud: what is made of the base we sign, and everybody on the
+    allocation can make an image of that name.
+    """
     usable = [
         image
         for image in images
         if image.name == name and image.status == "active" and image.properties.get(PURPOSE) != BUILDING
     ]
-    return max(usable, key=lambda image: image.created, default=None)
+    return max(usable, key=lambda image: (image.visibility == "public", image.created), default=None)
 
 
 async def launch(cloud: Cloud, ground: Ground, marks: Marks, user_data: str, settings: Settings) -> Server:

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,13 @@ def test_the_newest_usable_image_of_the_name_is_the_base() -> None:
     found = launching.newest(there, "Featured-Ubuntu24")
     assert found is not None
     assert found.id == "Featured-Ubuntu24-3"
+
+
+def test_nobody_on_the_allocation_takes_the_place_of_the_clouds_own_base() -> None:
+    public = image("Featured-Ubuntu24", 9)
+    private = replace(image("Featured-Ubuntu24", 1), visibility="private")
+    assert launching.newest([private, public], "Featured-Ubuntu24") == public
+    assert launching.newest([private], "Featured-Ubuntu24") == private
 
 
 def test_only_an_instant_that_has_passed_makes_something_expired() -> None:
