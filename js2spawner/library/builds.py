@@ -124,6 +124,8 @@ class Builds:
             known = {name: told[name] for name in (each.name for each in fields(Build)) if name in told}
             if boot:
                 known["boot"] = BootReport(**{**boot, "failures": tuple(boot.get("failures", ()))})
-            return Build(**known)
+            build = Build(**known)
         except (OSError, ValueError, TypeError):
             return None
+        # A folder that was copied or renamed is not what its record says: whoever deletes that build means another.
+        return build if (record.parent.parent.name, record.parent.name) == (build.image, build.id) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -71,6 +72,12 @@ def test_a_record_that_cannot_be_read_is_no_build(builds: Builds):
     builds.save(BUILD)
     (builds.place(BUILD) / "build.json").write_text('{"image": "tiny"')
     assert builds.of("tiny") == []
+
+
+def test_a_copy_of_a_build_under_another_name_is_no_build(builds: Builds):
+    builds.save(BUILD)
+    shutil.copytree(builds.place(BUILD), builds.folder / "tiny" / "before-i-try-something")
+    assert builds.of("tiny") == [BUILD]
 
 
 def _hold(folder: Path, held: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
