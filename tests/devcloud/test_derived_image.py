@@ -209,6 +209,16 @@ async def test_a_base_that_vanished_is_told_before_anything_is_made(workshop: Wo
     assert await workshop.left() == []
 
 
+async def test_a_file_that_is_changed_while_a_build_goes_on_is_not_in_it(workshop: Workshop) -> None:
+    files = tree(workshop.folder / "files", opt__greeting="as it was")
+    slow = Layer("own", files=files, commands=("sleep 3", "grep 'as it was' /opt/greeting"))
+    building = asyncio.ensure_future(workshop.build(definition("tiny", slow)))
+    before = definition("tiny", slow).key
+    await _until_building(workshop)
+    tree(files, opt__greeting="as it is now")
+    assert (await building).definition == before
+
+
 async def test_an_instance_that_somebody_deletes_ends_the_build(workshop: Workshop) -> None:
     building = asyncio.ensure_future(workshop.build(definition("tiny", Layer("own", commands=("sleep 300",)))))
     await _until_building(workshop)

@@ -75,13 +75,17 @@ class _Making:
 
     def __post_init__(self) -> None:
         self.builder = leftovers.builder_id(self.builds)
-        self.id = new_id(self.began, self.definition.key)
+        # Files and locks are read once, at the beginning: which ones those were is settled now.
+        self.key = self.definition.key
+        self.id = new_id(self.began, self.key)
         expires = self.began + self.settings.patience.whole
         self.marks = Marks(self.builder, self.definition.name, self.id, instance.new_attempt(), expires)
 
     async def all(self) -> Build:
         patience, steps, name = self.settings.patience, self.steps, self.definition.name
         making = await asyncio.to_thread(plan.making, self.definition, patience)
+        if self.definition.key != self.key:
+            raise CannotBuild("its definition was changed while it was read; build it again")
         with steps.step("leftovers, base and network"):
             await leftovers.sweep(self.cloud, self.builder, name, self.builds, steps.say, patience)
             ground = await launching.survey(self.cloud, self.definition, self.settings)
@@ -143,7 +147,7 @@ class _Making:
         told = {
             properties.IMAGE: self.definition.name,
             properties.BUILD: self.id,
-            properties.DEFINITION: self.definition.key,
+            properties.DEFINITION: self.key,
             properties.BUILT_AT: self.began.isoformat(timespec="seconds"),
             BASE: ground.base.id,
         }
@@ -153,7 +157,7 @@ class _Making:
         made = Build(
             image=self.definition.name,
             id=self.id,
-            definition=self.definition.key,
+            definition=self.key,
             kind="derived",
             at=self.began.isoformat(timespec="seconds"),
             seconds=dict(self.steps.seconds),
