@@ -30,7 +30,7 @@ from .talk import Refused, Talk
 
 log = logging.getLogger("js2")
 
-STOPPED, MISUSED, REFUSED = 0, 2, 3
+STOPPED, FAILED, MISUSED, REFUSED = 0, 1, 2, 3
 LONGEST_PAUSE_S = 30.0
 # A drive that is mounted a moment later must not wait for a pause that a metadata service asks for.
 LONGEST_SEED_PAUSE_S = 2.0
@@ -42,7 +42,11 @@ class Terminated(BaseException):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the agent. 0: the hub ended the attempt. 2: cannot run like this. 3: the hub will never accept us."""
+    """Run the agent.
+
+    0: the hub ended the attempt. 1: something failed that may pass. 2: cannot run like this. 3: the hub will never
+    accept us.
+    """
     options = _parser().parse_args(argv)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="js2: %(message)s")
     if not options.unprivileged and os.geteuid() != 0:
@@ -54,16 +58,25 @@ def main(argv: Sequence[str]) -> int:
     os.umask(0o022)
     log.info("guest %s", VERSION)
     try:
-        return _live(options, RunDir(options.run_dir), Identity(options.state_dir))
+        return _live(options, *_places(options))
     except UnsafeRunDir as problem:
         return _misused(str(problem))
     except OSError as problem:
-        return _misused(f"{problem.strerror}: {problem.filename}")
+        # A disk that is full, say: with this status the service manager starts another agent, which goes on.
+        sys.stderr.write(f"js2: {problem.strerror or type(problem).__name__}: {problem.filename or 'no file'}\n")
+        return FAILED
     except Refused as problem:
         log.info("%s; this instance is of no use", problem)
         return REFUSED
     except Terminated:
         return STOPPED
+
+
+def _places(options: argparse.Namespace) -> tuple[RunDir, Identity]:
+    try:
+        return RunDir(options.run_dir), Identity(options.state_dir)
+    except OSError as problem:
+        raise UnsafeRunDir(f"{problem.strerror}: {problem.filename}") from problem
 
 
 def _live(options: argparse.Namespace, run_dir: RunDir, identity: Identity) -> int:

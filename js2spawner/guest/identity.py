@@ -7,7 +7,9 @@ forgets it with the attempt. While the disk is copied into an image it is taken 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import secrets
 from pathlib import Path
@@ -45,4 +47,10 @@ class Identity:
 
     def forget(self) -> None:
         """Take it off the disk: the attempt has ended, or the disk is about to be copied."""
+        with contextlib.suppress(OSError):
+            # A copy of the disk holds the blocks of deleted files as well, so that they are overwritten where they lie.
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_NOFOLLOW)
+            with os.fdopen(descriptor, "wb", buffering=0) as stream:
+                stream.write(b" " * os.fstat(descriptor).st_size)
+                os.fsync(descriptor)
         self._file.unlink(missing_ok=True)

@@ -84,12 +84,17 @@ def write(file: Path, text: str, mode: int, gid: int | None = None) -> None:
     """Replace a file as a whole, so that no reader ever sees half of it or a wider mode than asked for."""
     fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        if gid is not None and os.geteuid() == 0:
-            os.fchown(descriptor, 0, gid)
-        os.fchmod(descriptor, mode)
-    fresh.replace(file)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            if gid is not None and os.geteuid() == 0:
+                os.fchown(descriptor, 0, gid)
+            os.fchmod(descriptor, mode)
+        fresh.replace(file)
+    except OSError:
+        # A full disk is tried again and again: nothing half-made may pile up, nor hold a secret that nobody removes.
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def ensure_own(folder: Path) -> None:

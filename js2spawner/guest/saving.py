@@ -53,13 +53,17 @@ class Saving:
         self._until = 0.0
         self._settled = ""
         self._told = ""
+        self._away = False
         self.account: Account | None = None
         kept = run_dir.kept(_KEPT)
         if kept is not None and kept.get("attempt") == attempt_id and CREDENTIAL.fullmatch(str(kept.get("credential"))):
             # An earlier agent of this boot died while the instance was saved: the save is spoilt, and the hub hears so.
-            identity.put_back(attempt_id, str(kept["credential"]))
-        run_dir.drop(_KEPT)
-        self.credential = identity.credential(attempt_id)
+            self.credential = str(kept["credential"])
+            self._away = True
+            self.be_ordinary()
+        else:
+            run_dir.drop(_KEPT)
+            self.credential = identity.credential(attempt_id)
 
     def obey(self, answer: Mapping[str, Any]) -> None:
         """Do what the answer to a report says."""
@@ -87,17 +91,33 @@ class Saving:
         return bool(self._save_id) and self._settled == self._save_id != self._told
 
     def be_ordinary(self) -> None:
-        """Back to normal: the credential on the disk, so that a reboot comes back."""
-        if self._save_id:
-            self._save_id = ""
+        """Back to normal: the credential on the disk, so that a reboot comes back.
+
+        A disk that is full keeps it waiting in memory; the answer to the next report tries again.
+        """
+        self._save_id = ""
+        if not self._away:
+            return
+        try:
             self._identity.put_back(self._attempt_id, self.credential)
-            self._run_dir.drop(_KEPT)
-            log.info("no longer being saved")
+        except OSError as problem:
+            log.info("the channel's credential cannot be put back on the disk (%s); trying again", problem.strerror)
+            return
+        self._away = False
+        self._run_dir.drop(_KEPT)
+        log.info("no longer being saved")
 
     def _begin(self, save_id: str, within_s: float) -> None:
+        try:
+            self._run_dir.keep(_KEPT, {"attempt": self._attempt_id, "credential": self.credential})
+            # First of all: whatever interrupts us from here on, it is to be put back.
+            self._away = True
+            self._identity.forget()
+        except OSError as problem:
+            log.info("this instance cannot be saved (%s)", problem.strerror)
+            self.be_ordinary()
+            return
         log.info("being saved: the channel's credential is in memory only")
-        self._run_dir.keep(_KEPT, {"attempt": self._attempt_id, "credential": self.credential})
-        self._identity.forget()
         self._save_id, self._until = save_id, self._clock() + within_s
         # Writing everything out may take long, and reports must go on.
         threading.Thread(target=self._settle, args=(save_id,), daemon=True).start()

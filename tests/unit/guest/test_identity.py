@@ -47,3 +47,14 @@ def test_it_goes_with_the_attempt(tmp_path: Path) -> None:
     identity.credential("attempt-1")
     identity.forget()
     assert list((tmp_path / "js2").iterdir()) == []
+
+
+def test_what_is_forgotten_is_not_left_in_the_blocks_of_the_disk(tmp_path: Path) -> None:
+    identity = Identity(tmp_path / "state")
+    made = identity.credential("attempt-1")
+    # The same blocks under a second name, which outlives the first one as deleted blocks do.
+    kept = tmp_path / "blocks"
+    kept.hardlink_to(tmp_path / "state" / "credential.json")
+    identity.forget()
+    assert made not in kept.read_text()
+    assert list((tmp_path / "state").iterdir()) == []

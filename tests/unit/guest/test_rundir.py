@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,19 @@ def test_when_the_attempt_has_ended_no_secret_stays(tmp_path: Path) -> None:
     run.forget()
     assert not run.secret.exists()
     assert not run.tls.exists()
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_half_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("before")
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(os, "fchmod", no_room)
+        with pytest.raises(OSError, match="No space"):
+            rundir.write(tmp_path / "file", "after", 0o600)
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file", "before")]
+
+
+def no_room(*_given: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_file_is_replaced_and_never_written_through_a_link(tmp_path: Path) -> None:

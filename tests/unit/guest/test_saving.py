@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -113,6 +114,32 @@ def test_an_agent_that_is_stopped_meanwhile_leaves_the_credential_for_the_next_b
     guest.saving.obey(ORDER)
     guest.saving.be_ordinary()
     assert guest.on_disk() == guest.saving.credential
+
+
+def test_a_disk_that_is_full_keeps_the_credential_waiting_until_there_is_room(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest.saving.obey(ORDER)
+    with monkeypatch.context() as full:
+        full.setattr(Identity, "put_back", no_room)
+        guest.saving.obey(NONE)
+        guest.start()  # an agent that is started anew goes on waiting, with the credential it had
+    assert guest.on_disk() == ""
+    guest.saving.obey(NONE)
+    assert guest.on_disk() == guest.saving.credential
+    assert list(guest.memory.glob("secret/*")) == []
+
+
+def test_an_instance_whose_credential_cannot_be_taken_off_its_disk_is_not_quiet(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Identity, "forget", no_room)
+    guest.saving.obey(ORDER)
+    assert (guest.quiet(), guest.on_disk()) == ("", guest.saving.credential)
+
+
+def no_room(*_given: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""What the agent's exit status tells a service manager: whether it is worth another try."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from js2spawner.guest import command
+
+
+@pytest.fixture
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(signal, "signal", lambda *_handler: None)
+    monkeypatch.setattr(os, "umask", lambda _mask: 0)
+    alone = [] if os.geteuid() == 0 else ["--unprivileged"]
+    return [*alone, "--run-dir", str(tmp_path / "run"), "--state-dir", str(tmp_path / "state")]
+
+
+def test_what_may_pass_is_tried_again(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def live(*_given: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/run/js2/public/lease.json")
+
+    monkeypatch.setattr(command, "_live", live)
+    assert command.main(options) == command.FAILED
+    assert capsys.readouterr().err == "js2: No space left on device: /run/js2/public/lease.json\n"
+
+
+def test_a_place_that_cannot_be_its_own_would_be_none_the_next_time_either(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").write_text("")
+    assert command.main(options) == command.MISUSED
+    assert capsys.readouterr().err.startswith("js2: ")
