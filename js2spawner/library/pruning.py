@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from js2spawner.cloud.cloud import Cloud
-from js2spawner.cloud.errors import Conflict, Gone
+from js2spawner.cloud.errors import Conflict, Forbidden, Gone
+from js2spawner.cloud.records import Image
 from js2spawner.library import properties as named
 from js2spawner.library.builds import Build, Builds
-from js2spawner.library.published import Version, promoted, versions
+from js2spawner.library.published import Version, promoted, versions, when
 from js2spawner.library.publishing import UPLOAD_TAG
 from js2spawner.library.signing import PublicKeys, verdict
 
@@ -58,11 +59,19 @@ def _fate(version: Version, ranked: Sequence[Version], keep: int, now: datetime)
         return Fate(build, image.id, False, f"one of the {keep} versions that are kept")
     if place is None and (not ranked or build > ranked[0].build):
         return Fate(build, image.id, False, "withdrawn" if version.withdrawn else "not promoted yet")
-    if place is not None and now - (ranked[place - 1].promoted_at or now) < STARTS_MAY_HOLD:
+    if now - _replaced_at(version, ranked, place) < STARTS_MAY_HOLD:
         return Fate(build, image.id, False, "it was current within the last hour, and starts may still use it")
     return Fate(build, image.id, True, f"older than the {keep} versions that are kept")
 
 
+def _replaced_at(version: Version, ranked: Sequence[Version], place: int | None) -> datetime:
+    """Since when starts get another version: that was promoted, or somebody went back from this one."""
+    if place is not None:
+        return ranked[place - 1].promoted_at or _LONG_AGO
+    return when(version.image.properties.get(named.WITHDRAWN_AT, "")) or _LONG_AGO
+
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _LEFT_ALONE: Mapping[str, str] = {
     "unknown-key": "signed with a key that is not known here; left alone",
     "changed": "not what was signed; left alone, have a look at it",
@@ -106,10 +115,11 @@ class Pruner:
         project = await self.cloud.project_id()
         images = await self.cloud.images.list(properties={named.IMAGE: name})
         found = versions((image for image in images if image.owner == project), name, self.keys)
-        return [await self._carried_out(fate) for fate in fates(found, self.keep, now)]
+        seen = {version.image.id: version.image for version in found}
+        return [await self._carried_out(fate, seen[fate.id]) for fate in fates(found, self.keep, now)]
 
-    async def _carried_out(self, fate: Fate) -> Fate:
-        """Looked at once more before anything goes: an instance that uses it keeps it."""
+    async def _carried_out(self, fate: Fate, seen: Image) -> Fate:
+        """Looked at once more before anything goes: an instance that uses it keeps it, and so does who promotes it."""
         if not fate.delete:
             return fate
         users = await self.cloud.compute.servers_of_image(fate.id)
@@ -119,27 +129,43 @@ class Pruner:
         if not self.dry_run:
             try:
                 with suppress(Gone):
+                    if (await self.cloud.images.get(fate.id)).properties != seen.properties:
+                        return replace(fate, delete=False, why="somebody changed it meanwhile; looked at next time")
                     await self.cloud.images.delete(fate.id)
             except Conflict:
                 # Storage that clones disks from images (Ceph) says so, also of instances in other projects.
                 return replace(fate, delete=False, why="the cloud's storage still needs it for an instance")
+            except Forbidden:
+                return replace(fate, delete=False, why="the cloud does not let it be deleted; is it protected?")
         return fate
 
     async def here(self, name: str) -> list[Fate]:
         """The builds on this machine, and what a derived one left in the cloud that was never published."""
         found = await asyncio.to_thread(self.builds.of, name)
         decided = local_fates(found, self.keep)
-        for build, fate in zip(found, decided, strict=True):
-            if fate.delete and not self.dry_run:
-                if build.kind == "derived" and build.cloud == self.cloud.name:
-                    await self._unpublished(build.cloud_image)
-                await asyncio.to_thread(shutil.rmtree, self.builds.place(build))
-        return decided
+        return [await self._gone_here(build, fate) for build, fate in zip(found, decided, strict=True)]
 
-    async def _unpublished(self, image_id: str) -> None:
-        """Nothing else knows of it once its record is gone. A published one is a version, and has its own fate."""
-        with suppress(Gone, Conflict):
+    async def _gone_here(self, build: Build, fate: Fate) -> Fate:
+        if not fate.delete or self.dry_run:
+            return fate
+        if build.kind == "derived" and build.cloud == self.cloud.name and not await self._let_go(build.cloud_image):
+            return replace(fate, delete=False, why="an instance uses its image, which only this build's record names")
+        await asyncio.to_thread(shutil.rmtree, self.builds.place(build))
+        return fate
+
+    async def _let_go(self, image_id: str) -> bool:
+        """Delete it if it was never published: nothing else knows of it once its record is gone. False: it is needed.
+
+        A published one is a version, and has its own fate.
+        """
+        with suppress(Gone):
             image = await self.cloud.images.get(image_id)
-            used = await self.cloud.compute.servers_of_image(image_id)
-            if verdict(image, self.keys) == "unsigned" and not used:
+            if verdict(image, self.keys) != "unsigned":
+                return True
+            if await self.cloud.compute.servers_of_image(image_id):
+                return False
+            try:
                 await self.cloud.images.delete(image_id)
+            except Conflict:
+                return False
+        return True

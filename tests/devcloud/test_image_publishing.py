@@ -16,7 +16,7 @@ import pytest
 
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError, QuotaExceeded
-from js2spawner.cloud.records import Image
+from js2spawner.cloud.records import Image, Server
 from js2spawner.library import promoting, publishing
 from js2spawner.library import properties as named
 from js2spawner.library.builds import DISK, BootReport, Build, Builds, Busy
@@ -342,24 +342,31 @@ async def test_a_derived_build_is_signed_where_it_lies(shop: Shop) -> None:
     )
 
 
+async def derived(shop: Shop, number: int) -> Build:
+    """A derived build and its image, which nobody has published."""
+    asked = {"name": "js2-derived", "disk_format": "raw", "container_format": "bare"}
+    image_id = (await shop.scene.hub.call("POST", "/image/v2/images", asked)).body["id"]
+    headers = {"Content-Type": "application/octet-stream"}
+    await shop.scene.hub.call("PUT", f"/image/v2/images/{image_id}/file", b"data", headers=headers)
+    return shop.built(number, kind="derived", cloud="devcloud", cloud_image=image_id)
+
+
 async def test_a_derived_build_that_was_never_published_takes_its_image_along(shop: Shop) -> None:
-    ids = []
-    for number in (1, 2, 3, 4):
-        asked = {"name": "js2-derived", "disk_format": "raw", "container_format": "bare"}
-        ids.append((await shop.scene.hub.call("POST", "/image/v2/images", asked)).body["id"])
-        headers = {"Content-Type": "application/octet-stream"}
-        await shop.scene.hub.call("PUT", f"/image/v2/images/{ids[-1]}/file", b"data", headers=headers)
-        build = shop.built(number, kind="derived", cloud="devcloud", cloud_image=ids[-1])
-        if number == 1:
-            await shop.publish(build)
-    assert [fate.delete for fate in await Pruner(shop.cloud, shop.builds, shop.key.keys).here("minimal")] == [
-        False,
-        False,
-        True,
-        True,
-    ]
+    builds = [await derived(shop, number) for number in (1, 2, 3, 4)]
+    ids = [build.cloud_image for build in builds]
+    await shop.publish(builds[0])
+    pruner = Pruner(shop.cloud, shop.builds, shop.key.keys)
+    assert [fate.delete for fate in await pruner.here("minimal")] == [False, False, True, True]
     there = {image.id for image in await shop.cloud.images.list(name="js2-derived")}
     assert there == {ids[0], ids[2], ids[3]}
+
+
+async def test_a_derived_build_whose_image_an_instance_uses_keeps_the_record_that_names_it(shop: Shop) -> None:
+    oldest, *_ = [await derived(shop, number) for number in (1, 2, 3)]
+    await shop.scene.hub.active("hers", imageRef=oldest.cloud_image)
+    fates = await Pruner(shop.cloud, shop.builds, shop.key.keys).here("minimal")
+    assert (fates[-1].delete, "an instance uses its image" in fates[-1].why) == (False, True)
+    assert shop.builds.of("minimal")[-1] == oldest
 
 
 async def three(shop: Shop) -> list[Build]:
@@ -430,6 +437,27 @@ async def test_a_version_that_the_storage_holds_on_to_stays(shop: Shop) -> None:
     first, _, _ = await three(shop)
     await shop.arm("delete", {"status": 409, "body": "<h1>409</h1>Image x could not be deleted because it is in use"})
     assert not (await shop.prune())[first.id].delete
+
+
+async def test_a_version_that_is_promoted_while_it_is_pruned_stays(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _, _ = await three(shop)
+    look = shop.cloud.compute.servers_of_image
+
+    async def somebody_is_quicker(image_id: str) -> list[Server]:
+        await shop.promote(first)
+        return await look(image_id)
+
+    monkeypatch.setattr(shop.cloud.compute, "servers_of_image", somebody_is_quicker)
+    assert "changed it meanwhile" in (await shop.prune())[first.id].why
+    assert await shop.current() == first.id
+
+
+async def test_a_protected_version_keeps_none_of_the_others_from_going(shop: Shop) -> None:
+    first, second, _ = await three(shop)
+    [image] = [image for image in await shop.images() if image.properties[named.BUILD] == second.id]
+    await shop.cloud.images.update(image.id, put={"protected": True})
+    fates = await shop.prune(keep=1)
+    assert (fates[second.id].delete, "protected" in fates[second.id].why, fates[first.id].delete) == (False, True, True)
 
 
 async def test_strays_go_after_a_day_and_other_peoples_images_never(shop: Shop) -> None:

@@ -61,6 +61,15 @@ def test_a_version_that_a_waiting_start_may_hold_stays_for_an_hour():
     assert "starts may still use it" in why(just[0], *just[1:])
 
 
+def test_a_version_that_somebody_just_went_back_from_stays_for_an_hour_too():
+    def withdrawn(minutes_ago: int) -> Image:
+        at = (NOW - timedelta(minutes=minutes_ago)).isoformat()
+        return signed(changed(image("b1"), **{named.WITHDRAWN_AT: at}))
+
+    assert "starts may still use it" in why(withdrawn(59), version(2))
+    assert gone(withdrawn(61), version(2)) == {"b1"}
+
+
 def test_what_nobody_here_can_vouch_for_is_left_alone():
     others = [version(number) for number in (2, 3, 4)]
     assert "not known here" in why(signed(image("b1"), promoted=T0, key=OTHER_KEY), *others)
