@@ -88,11 +88,20 @@ def from_form(form: Mapping[str, Any]) -> dict[str, str]:
 
 
 def from_query(query: Mapping[str, Any]) -> dict[str, str]:
-    """The options in a link. An unknown one is refused: a typing mistake must not start something else."""
+    """The options in a link. An unknown one is refused: a typing mistake must not start something else.
+
+    So is a saved image: JupyterHub starts at once what a link names, and a link may come from whoever left something in
+    that image for its next user. One behind "#" is only picked on the page (choose.js).
+    """
     for name in query:
         if name not in FIELDS:
             raise OptionsError("options", _unknown(name))
-    return from_form(query)
+    chosen = from_form(query)
+    if chosen.get("image", "").startswith(PREFIX):
+        raise OptionsError(
+            "image", "A link cannot start a saved image by itself; choose it here if you trust its owner."
+        )
+    return chosen
 
 
 def _unknown(name: object) -> str:

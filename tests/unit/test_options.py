@@ -166,6 +166,13 @@ def test_a_link_with_an_unknown_option_is_refused():
         from_query({"flavour": ["m3.quad"]})
 
 
+def test_a_link_starts_nothing_that_somebody_saved_for_whoever_clicks_on_it():
+    with pytest.raises(OptionsError, match="choose it here") as refused:
+        from_query({"image": [SAVED]})
+    assert refused.value.field == "image"
+    assert from_form({"image": [SAVED]}) == {"image": SAVED}
+
+
 def shown(who: Who = BOB, offer: Offer | None = OFFER, chosen: dict[str, object] | None = None) -> dict[str, Any]:
     return choices(CATALOG, who, offer, chosen or {}, NOW)
 
