@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -69,14 +67,13 @@ def build(
     """
     from js2spawner.library.scratch import CannotBuild
 
-    # Told to end, a build takes away what it has made so far.
-    signal.signal(signal.SIGTERM, _end)
     kept = Builds(builds)
     there = Cloud(cloud, region, clouds_yaml, handshake_bind, handshake_url, network, flavor)
     made: list[Made] = []
     try:
-        for definition in _wanted(names, library, there):
-            made.append(_build(definition, kept, there, fresh=fresh, compare=compare))
+        with common.ending_in_order():
+            for definition in _wanted(names, library, there):
+                made.append(_build(definition, kept, there, fresh=fresh, compare=compare))
     except (FileError, CannotBuild, Busy) as problem:
         raise click.ClickException(str(problem)) from None
     common.answer(
@@ -104,10 +101,6 @@ class Made:
             f"{build.image} {build.id}: {size}{build.packages} packages, {sum(build.seconds.values()):.0f} s, {where}"
         )
         return [line, *(self.compared.told() if self.compared else ())]
-
-
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _wanted(names: tuple[str, ...], library: Path, cloud: Cloud) -> list[Definition]:

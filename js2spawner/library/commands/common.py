@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -52,3 +56,20 @@ def answer(result: object, as_json: bool, lines: list[str]) -> None:
 def progress(text: str) -> None:
     """A line about what is being done; never on standard output, which holds the answer."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Told to end (SIGTERM), a command ends as by Ctrl-C: what it started ends too, and what is half-made goes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

@@ -65,7 +65,8 @@ def publish(
     except (FileError, CannotPublish, KeyFileError) as problem:
         raise click.ClickException(str(problem)) from None
     where = in_cloud.Where(cloud, region, clouds_yaml)
-    done = where.ask(lambda there: Publisher(there, kept, key, common.progress).release(definition, chosen, terms))
+    with common.ending_in_order():
+        done = where.ask(lambda there: Publisher(there, kept, key, common.progress).release(definition, chosen, terms))
     promoted = promote or named.PROMOTED_AT in done.image.properties
     answer = {
         "image": name,

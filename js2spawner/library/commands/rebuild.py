@@ -58,7 +58,12 @@ class Tools:
 
         hand = self.handshake
         settings = derived.Settings.of(hand.bind, hand.url, hand.network, hand.flavor)
-        return derived.build(definition, self.builds, self.where.open(), settings, common.progress)
+        try:
+            return derived.build(definition, self.builds, self.where.open(), settings, common.progress)
+        except derived.Interrupted as end:
+            # Whoever ends the rebuild means all of it, and not this image alone.
+            common.progress(str(end))
+            raise KeyboardInterrupt from None
 
     def test(self, definition: Definition, build: Build) -> Build:
         if build.kind == "derived":
@@ -84,7 +89,8 @@ class Tools:
 
         async def both(cloud: Cloud) -> int:
             pruner = Pruner(cloud, self.builds, keys, self.keep)
-            fates = [*await pruner.in_cloud(name, datetime.now(UTC)), *await pruner.here(name)]
+            with self.builds.alone(f"publication of {name}"):
+                fates = [*await pruner.in_cloud(name, datetime.now(UTC)), *await pruner.here(name)]
             return sum(fate.delete for fate in fates)
 
         return self.where.run(both)
@@ -145,17 +151,17 @@ def rebuild(
         keep,
         Handshake(handshake_bind, handshake_url, network, flavor),
     )
-    for outcome in rebuilding.rebuild(
-        definitions,
-        tools.builds,
-        tools,
-        lambda: datetime.now(UTC),
-        say=common.progress,
-        problems=_problems(),
-        told=in_cloud.told,
-        dry_run=dry_run,
-    ):
-        outcomes.append(outcome)
+    with common.ending_in_order():
+        outcomes += rebuilding.rebuild(
+            definitions,
+            tools.builds,
+            tools,
+            lambda: datetime.now(UTC),
+            say=common.progress,
+            problems=_problems(),
+            told=in_cloud.told,
+            dry_run=dry_run,
+        )
     answer = {"dry_run": dry_run, "images": [asdict(outcome) for outcome in outcomes]}
     common.answer(answer, as_json, [_line(outcome, dry_run) for outcome in outcomes])
     if any(outcome.failure for outcome in outcomes):

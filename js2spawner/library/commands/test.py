@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import click
 
@@ -41,7 +36,7 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
             raise click.ClickException(
                 f"Build {build.id} lies in the cloud {build.cloud} and can be booted only there."
             )
-        with kept.alone(f"test of {name}"), _orderly_end():
+        with kept.alone(f"test of {name}"), common.ending_in_order():
             report = boot.test(definition, kept.place(build) / DISK, say=common.progress, times=times)
             kept.save(replace(build, boot=report))
     except (FileError, boot.CannotTest, Busy) as problem:
@@ -50,20 +45,6 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
     common.answer(answer, as_json, _lines(f"{name} {build.id}", report))
     if not report.passed:
         raise click.exceptions.Exit(1)
-
-
-@contextmanager
-def _orderly_end() -> Iterator[None]:
-    """Told to end, we end what was started, too, and take away what is left."""
-
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _lines(title: str, report: BootReport) -> list[str]:

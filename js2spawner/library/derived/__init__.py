@@ -5,7 +5,7 @@
 a build put into the cloud, its own and that of a builder that was killed.
 """
 
-from js2spawner.library.derived.making import build
+from js2spawner.library.derived.making import Interrupted, build
 from js2spawner.library.derived.settings import Patience, Settings
 
-__all__ = ["Patience", "Settings", "build"]
+__all__ = ["Interrupted", "Patience", "Settings", "build"]

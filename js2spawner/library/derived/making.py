@@ -199,6 +199,7 @@ async def _with_signals(work: Coroutine[Any, Any, Build], cloud: Cloud) -> Build
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     stop: Callable[[], object] = task.cancel
+    before = signal.getsignal(signal.SIGTERM)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     try:
@@ -208,4 +209,6 @@ async def _with_signals(work: Coroutine[Any, Any, Build], cloud: Cloud) -> Build
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+        # asyncio leaves the system's own, which would end the builds of other images on the spot.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
         await cloud.close()
