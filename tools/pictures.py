@@ -27,15 +27,20 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "dev
 
 
 def main(only: str = "") -> None:
-    """One start from the choice to the notebook, one that fails, and the lease; the library."""
+    """One start from the choice to the notebook, one that fails, and the lease; the library; what is saved."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="js2-pictures-") as folder, sync_playwright() as playwright:
         browser = launch(playwright)
         with Demo(Path(folder), "alice,bob", boot_seconds=6) as hub:
+            if only == "saves":
+                _the_saves(browser, hub)
+                return
             if only != "library":
                 _a_start(browser, hub)
                 _a_failure(browser, hub)
             _the_library(browser, hub)
+            if not only:
+                _the_saves(browser, hub)
         browser.close()
 
 
@@ -108,6 +113,43 @@ def _the_library(browser: Browser, hub: Demo) -> None:
             expect(page.locator("#js2-hits > li").first).to_be_visible()
         _take(bob, name)
         bob.leave()
+
+
+def _the_saves(browser: Browser, hub: Demo) -> None:
+    """An instance saved twice, so that the second tells what it usually takes; the list as its owner has it."""
+    hub.rest("POST", "/groups/maps")
+    hub.rest("POST", "/groups/maps/users", {"users": ["alice"]})
+    hub.control("PUT", "/latencies", {"phases": {"snapshot": 2.0}})
+    alice = Person(browser, hub, "alice")
+    alice.signs_in()
+    alice.starts()
+    page = alice.page
+    for title, note in (
+        ("Maps course", "Cartopy, the coast lines, the first two notebooks"),
+        ("Half-way in chapter 3", ""),
+    ):
+        alice.goes_to("/hub/js2/save/alice")
+        if page.locator(".js2-again").count():
+            page.locator(".js2-again summary").click()
+        else:
+            _take(alice, "save-form", height=740)
+        page.get_by_label("Name").fill(title)
+        page.get_by_label("Note").fill(note)
+        page.keyboard.press("Enter")
+        expect(page.locator('[data-stage="save-copy"] .js2-stage-time')).to_have_text("3 s", timeout=60_000)
+        _take(alice, "save-progress", height=700)
+        expect(page.get_by_role("heading", name="Saved", exact=True)).to_be_visible(timeout=60_000)
+    alice.goes_to("/hub/js2/saved/alice")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("listitem", name="Maps course").get_by_label("Share with").select_option("maps")
+    expect(page.locator(".js2-badge")).to_have_text("shared with maps")
+    _take(alice, "save-list", height=700)
+    phone = Person(browser, hub, "alice", **PHONE)
+    phone.signs_in()
+    phone.goes_to("/hub/js2/saved/alice")
+    _take(phone, "save-list-phone-dark")
+    for each in (phone, alice):
+        each.leave()
 
 
 def _say_what_was_built(hub: Demo) -> None:
