@@ -83,7 +83,7 @@ class _OfSaves(BaseHandler):
     def _body(self) -> dict[str, Any]:
         try:
             told = json.loads(self.request.body[: _BODY_AT_MOST + 1] or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict) or len(self.request.body) > _BODY_AT_MOST:
             raise web.HTTPError(400, "The body must be a small JSON object.")
@@ -200,6 +200,8 @@ class SaveHandler(_OfSaves):
         return {
             "server": spawner.name,
             "save": shown,
+            # True while a save that was under way when the hub was restarted may still be found.
+            "looking": saves.may_be_found(),
             "why_not": problem,
             "allowance": saves_shown.allowance_shown(spawner.allowance, kept),
         }

@@ -176,7 +176,8 @@ class Key:
 
 
 def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+    # What is no text in UTF-8 can come from a cloud's JSON; it must not keep all others from being listed.
+    return hmac.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))
 
 
 def _words(properties: Mapping[str, str]) -> Words | None:

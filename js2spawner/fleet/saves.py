@@ -175,7 +175,7 @@ class Saves:
             save = self.under_way(attempt_id)
         if save is not None:
             return Quiet(save.id, self._patience.guest_s), self._pace.report_s
-        if quiet_for and quiet_for not in self._saves and self._may_be_found():
+        if quiet_for and quiet_for not in self._saves and self.may_be_found():
             # An earlier hub process had it keep quiet, and its copy may be under way.
             return Quiet(quiet_for, self._patience.guest_s), self._pace.report_s
         if quiet_for:
@@ -292,25 +292,32 @@ class Saves:
         if save := self.under_way(record.attempt_id):
             self.feed(save.id, Dropped(failure("save-stopped")))
 
-    def _may_be_found(self) -> bool:
+    def may_be_found(self) -> bool:
+        """Whether a save that an earlier hub process began may still turn up."""
         found_at = self._recovered_at
         return found_at is None or self._clock() - found_at < self._patience.look_up_s
 
     async def _look_after(self) -> None:
         while True:
-            try:
-                for region in self._fleet.desks:
-                    self._sort(region, await self.images.unfinished(region))
-                self._recovered_at = self._clock() if self._recovered_at is None else self._recovered_at
-                pause_s = self._pace.look_s if self._may_be_found() else self._pace.sweep_s
-            except CloudError as error:
-                self._log.warning("saved images could not be listed: %s: %s", error.name, error)
-                pause_s = self._pace.look_s
-            except Exception:  # noqa: BLE001
-                # A fault of ours in one round must not leave what is unfinished to itself for ever.
-                self._log.exception("saved images could not be looked after")
-                pause_s = self._pace.sweep_s
-            await asyncio.sleep(pause_s)
+            # One after the other, and each by itself: a region that is away keeps nobody in another one waiting.
+            seen = [await self._look_through(region) for region in self._fleet.desks]
+            if self._recovered_at is None and all(seen):
+                self._recovered_at = self._clock()
+            soon = self.may_be_found() or not all(seen)
+            await asyncio.sleep(self._pace.look_s if soon else self._pace.sweep_s)
+
+    async def _look_through(self, region: str) -> bool:
+        """See to what is unfinished in a region; False when that could not be done."""
+        try:
+            self._sort(region, await self.images.unfinished(region))
+        except CloudError as error:
+            self._log.warning("region %s: saved images could not be listed: %s: %s", region, error.name, error)
+            return False
+        except Exception:  # noqa: BLE001
+            # A fault of ours in one round must not leave what is unfinished to itself for ever.
+            self._log.exception("region %s: saved images could not be looked after", region)
+            return False
+        return True
 
     def _sort(self, region: str, unfinished: list[Unfinished]) -> None:
         """Take up what an earlier hub process began, and delete what nobody will finish, once it was seen twice."""

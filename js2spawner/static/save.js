@@ -32,14 +32,17 @@ document.getElementById("js2-save-form")?.addEventListener("submit", ({ currentT
 async function look() {
   let next = LOOK_EVERY_MS;
   try {
-    const { save } = await (await ask(page.dataset.api)).json();
+    const { save, looking } = await (await ask(page.dataset.api)).json();
     problemBox.hidden = true;
-    if (!save || save.id !== told.id) return lost();
-    told = save;
-    toldAt = performance.now();
-    show();
-    // The rest of the page (what can be done now) is the hub's to write.
-    if (save.state !== "under-way") return location.reload();
+    if (save?.id === told.id) {
+      told = save;
+      toldAt = performance.now();
+      show();
+      // The rest of the page (what can be done now) is the hub's to write.
+      if (save.state !== "under-way") return location.reload();
+    } else if (save || !looking) {
+      return lost();
+    }
   } catch (problem) {
     tell(problem.message);
     next = LOOK_LATER_MS;

@@ -73,6 +73,13 @@ def test_a_copy_inherits_no_seal_no_group_and_no_promotion_from_the_image_it_was
     assert (begun[SEAL], begun[GROUP], begun[FROZEN], begun[SIGNATURE], begun[PROMOTED_AT]) == ("", "", "", "", "")
 
 
+def test_what_is_no_text_is_no_seal_and_keeps_no_other_image_from_being_read():
+    marred = sealed()
+    for name in ("js2_seal", "js2_begun"):
+        properties = {**marred.properties, "js2_seal": "", name: "\ud800"}
+        assert KEY.read(replace(marred, properties=properties), "IU") is None
+
+
 def test_the_key_is_in_no_repr():
     assert "kkkk" not in repr(KEY)
 

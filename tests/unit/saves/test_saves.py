@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from prometheus_client import REGISTRY
 
 from js2spawner.cloud.errors import Conflict, NoAnswer, ServerFault, Throttled
@@ -12,7 +14,7 @@ from js2spawner.failures import failure
 from js2spawner.saved import Saved
 from js2spawner.saving import Failed, Ready, Save
 from tests.unit.fleet.stand_ins import eventually
-from tests.unit.saves.glance import Stage, running, saves_of
+from tests.unit.saves.glance import Images, Stage, running, saves_of
 from tests.unit.saves.made import KEY, WORDS, image
 
 
@@ -182,6 +184,25 @@ async def test_a_restarted_hub_lets_a_guest_go_whose_copy_never_began(tmp_path: 
         assert stage.report() is not None
         stage.saves.start()
         await eventually(lambda: stage.report() is None)
+
+
+async def test_a_region_that_is_away_keeps_no_save_of_another_from_being_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as stage:
+        save, _ = await copying(stage)
+        await stage.saves.stop()
+        away = Images()
+        away.trouble = [ServerFault() for _ in range(1000)]
+        desk = SimpleNamespace(cloud=SimpleNamespace(images=away))
+        monkeypatch.setattr(stage.fleet, "desks", {"asked-first": desk, **stage.fleet.desks})
+        stage.saves = saves_of(stage.fleet, stage.images)
+        stage.saves.start()
+        await eventually(lambda: stage.saves.get(save.id) is not None)
+        asked = away.asked
+        await eventually(lambda: away.asked > asked + 3)
+        assert stage.saves.may_be_found()
+        monkeypatch.undo()
 
 
 async def test_an_unfinished_image_of_an_instance_that_is_gone_is_deleted(tmp_path: Path) -> None:
