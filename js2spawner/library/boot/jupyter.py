@@ -90,7 +90,7 @@ class Jupyter:
         try:
             async with way as socket:
                 yield Kernel(socket)
-        except aiohttp.ClientError as problem:
+        except (aiohttp.ClientError, TimeoutError) as problem:
             raise NotebookProblem(f"kernel {name} cannot be reached ({type(problem).__name__})") from problem
         await self.ask("DELETE", f"api/kernels/{kernel_id}")
 

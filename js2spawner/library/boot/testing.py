@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +20,14 @@ from js2spawner.library.builds import BootReport
 from js2spawner.library.definition import Definition
 
 Say = Callable[[str], None]
+FreeBytes = Callable[[Path], int]
+
+ROOM_BYTES = 2 * 1000**3
+"""What a machine may write to its disk while it is tested; QEMU stops one without a word when there is no more room."""
+
+
+def free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 class CannotTest(Exception):
@@ -44,12 +54,18 @@ def test(definition: Definition, disk: Path, *, say: Say, times: int) -> BootRep
     return together([first.report, *(each.report for each in more)])
 
 
-def check_machine(disk: Path) -> None:
+def check_machine(disk: Path, free: FreeBytes = free_bytes) -> None:
     """Raises CannotTest."""
     if lacking := missing():
         raise CannotTest(f"Booting an image needs more of Debian: apt-get install {' '.join(lacking)}")
     if not disk.is_file():
         raise CannotTest(f"There is no disk at {disk}; build the image anew.")
+    folder = Path(tempfile.gettempdir())
+    if (there := free(folder)) < ROOM_BYTES:
+        raise CannotTest(
+            f"Too little room in {folder}: a boot needs up to {ROOM_BYTES / 1e9:.0f} GB and {there / 1e9:.1f} GB are"
+            " free; make room, or name another folder with TMPDIR."
+        )
 
 
 def try_once(disk: Path, say: Say, notebooks: Sequence[Path]) -> Tested:
@@ -74,6 +90,7 @@ def together(reports: Sequence[BootReport]) -> BootReport:
 
 
 def _done(trial: Trial, course: Any) -> Tested:
+    """Raises CannotTest."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         asyncio.run(course)
@@ -81,5 +98,9 @@ def _done(trial: Trial, course: Any) -> Tested:
         trial.failures.append(str(problem))
     except subprocess.SubprocessError as problem:
         trial.failures.append(f"no config drive could be made ({type(problem).__name__})")
+    except OSError as problem:
+        # Ours and not the image's: no room, no port, a program that is gone.
+        told = f"{problem.strerror or problem}" + (f" ({problem.filename})" if problem.filename else "")
+        raise CannotTest(f"The boot test cannot be done on this machine: {told}.") from None
     report = BootReport(at, accelerator(), dict(trial.course.seconds), tuple(trial.failures))
     return Tested(report, trial.course.cpu_s, dict(trial.facts))

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from js2spawner.library import boot
+from js2spawner.library.boot import testing, trial
 from js2spawner.library.boot.testing import CannotTest, together
 from js2spawner.library.builds import DISK, BootReport, Build, Builds
 from js2spawner.library.commands.test import test as command
@@ -72,6 +73,27 @@ def test_what_a_machine_lacks_is_one_sentence(builds: Builds, monkeypatch: pytes
     result = run(builds)
     assert result.exit_code == 1
     assert result.output == "Error: Booting an image needs more of Debian: apt-get install qemu-system-x86\n"
+
+
+def test_too_little_room_is_told_before_anything_boots(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "missing", list)
+    disk = builds.place(builds.of("minimal")[0]) / DISK
+    with pytest.raises(CannotTest, match=r"needs up to 2 GB and 0\.5 GB are free; make room, or .* TMPDIR"):
+        testing.check_machine(disk, lambda _: 500_000_000)
+    testing.check_machine(disk, lambda _: 3_000_000_000)
+
+
+def test_what_fails_on_this_machine_is_not_told_of_the_image(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/tmp/js2-boot-1/drive.iso")
+
+    monkeypatch.setattr(testing, "check_machine", lambda _disk: None)
+    monkeypatch.setattr(trial, "config_drive", full)
+    result = run(builds)
+    assert result.exit_code == 1
+    assert "on this machine: No space left on device (/tmp/js2-boot-1/drive.iso)." in result.output
+    [kept] = builds.of("minimal")
+    assert kept.boot is None
 
 
 def test_several_boots_are_told_by_their_medians_and_every_failure() -> None:
