@@ -83,7 +83,8 @@ def _lock(place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def builds(place: Path) -> Builds:
-    return Builds(place / "builds")
+    """As the command line names it: from where one stands."""
+    return Builds(Path(os.path.relpath(place / "builds")))
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_a_package_that_does_not_exist_is_told_in_apts_words(small: Definition, 
 def test_a_build_that_is_killed_leaves_no_mount_no_loop_device_and_no_process(
     small: Definition, builds: Builds, wait_until: Callable[..., None]
 ):
-    work = builds.folder / ".making" / "killed"
+    work = (builds.folder / ".making" / "killed").resolve()
     slow = replace(small.layers[0], commands=("echo up > /root/up; exec sleep 1000",))
     killed = replace(small, name="killed", layers=(slow,))
     process = multiprocessing.get_context("spawn").Process(target=_build, args=(killed, builds.folder))

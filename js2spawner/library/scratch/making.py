@@ -127,7 +127,8 @@ def _forget_half_made(image: str, builds: Builds) -> None:
 
 @contextmanager
 def _work_folder(image: str, builds: Builds) -> Iterator[Path]:
-    work = builds.folder / _WORK / image
+    # apt takes what is relative for relative to places of its own.
+    work = (builds.folder / _WORK / image).resolve()
     work.mkdir(parents=True)
     # Its tree has programs that run as root for whoever may reach them.
     work.chmod(0o700)
