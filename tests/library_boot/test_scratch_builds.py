@@ -65,7 +65,7 @@ def small(place: Path) -> Definition:
     layer = Layer(
         "small", PACKAGES, environments, (), place / "files", (SEES_A_NETWORK, "touch /root/ran"), ("cron.service",)
     )
-    return definition(layer, name="small")
+    return definition(layer, Layer("more", ("less",)), name="small")
 
 
 def _lock(place: Path) -> Path:
@@ -133,6 +133,7 @@ def test_the_image_holds_what_was_asked_for_and_says_so(built: Build, builds: Bu
     assert files["/etc/systemd/system/cron.service"].content == "/dev/null"
     assert files["/opt/js2/guest/agent.py"].owner == "0:0"
     assert "/root/ran" in files
+    assert "/usr/bin/less" in files
     assert "/opt/js2/python/bin/pip" in files
     assert "/opt/js2/server/bin/pip" not in files
     found = {(each.kind, each.name) for each in record.read(builds.place(built) / record.NAME)}
@@ -153,15 +154,15 @@ def test_nothing_in_the_image_tells_where_it_was_built(built: Build, builds: Bui
 def test_a_command_that_fails_is_told_in_its_own_words_and_leaves_nothing(
     built: Build, small: Definition, builds: Builds
 ):
-    broken = replace(small, layers=(replace(small.layers[0], commands=("echo no such luck >&2; false",)),))
-    with pytest.raises(CannotBuild, match=r"command “echo no such luck.*” of small failed: no such luck"):
+    broken = replace(small, layers=(*small.layers, Layer("broken", commands=("echo no such luck >&2; false",))))
+    with pytest.raises(CannotBuild, match=r"command “echo no such luck.*” of broken failed: no such luck"):
         scratch.build(broken, builds, say=print)
     assert all((builds.place(each) / DISK).exists() for each in builds.of("small"))
     assert not (builds.folder / ".making" / "small").exists()
 
 
 def test_a_package_that_does_not_exist_is_told_in_apts_words(small: Definition, builds: Builds, built: Build):
-    more = replace(small, layers=(*small.layers, Layer("more", ("no-such-package-anywhere",))))
+    more = replace(small, layers=(*small.layers, Layer("broken", ("no-such-package-anywhere",))))
     with pytest.raises(CannotBuild, match="Unable to locate package no-such-package-anywhere"):
         scratch.build(more, builds, say=print)
 
