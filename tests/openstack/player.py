@@ -65,7 +65,7 @@ class Eyes:
         """Images that Nova made for a save and that wait for their data, with the instance each is of."""
         found: dict[str, str] = {}
         for project in self._projects:
-            path = f"/v2/images?owner={project}&status=queued&image_type=snapshot"
+            path = f"/images?owner={project}&status=queued&image_type=snapshot"
             for image in _good(self._cloud.image.get(path))["images"]:
                 found[image["id"]] = image.get("instance_uuid", "")
         return found
@@ -73,7 +73,7 @@ class Eyes:
     def fill(self, image_id: str) -> None:
         """Give Glance data for the image, as a hypervisor does once it has copied the disk."""
         changes = [{"op": "add", "path": f"/{name}", "value": value} for name, value in _FORMATS.items()]
-        where, kind = f"/v2/images/{image_id}", {"Content-Type": _PATCH}
+        where, kind = f"/images/{image_id}", {"Content-Type": _PATCH}
         self._cloud.image.patch(where, json=changes, headers=kind).raise_for_status()
         kind = {"Content-Type": "application/octet-stream"}
         self._cloud.image.put(f"{where}/file", data=image_id.encode(), headers=kind).raise_for_status()
