@@ -36,6 +36,8 @@ SOFTWARE = "js2_software_"
 
 VALUE_AT_MOST = 255
 PARTS_AT_MOST = 80
+PROPERTIES_AT_MOST = 128
+"""Of one image, all of them together: what Nova and a base gave it count too."""
 
 HARDWARE = {
     "hw_disk_bus": "scsi",
@@ -51,11 +53,11 @@ def instant(now: datetime) -> str:
     return now.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def in_parts(packed: str) -> dict[str, str]:
-    """A packed list of software as properties. Raises ValueError if it is too long for one image."""
+def in_parts(packed: str, most: int = PARTS_AT_MOST) -> dict[str, str]:
+    """A packed list of software as properties. Raises ValueError if it takes more than `most`."""
     parts = [packed[start : start + VALUE_AT_MOST] for start in range(0, len(packed), VALUE_AT_MOST)]
-    if len(parts) > PARTS_AT_MOST:
-        raise ValueError(f"the list of software needs {len(parts)} properties; at most {PARTS_AT_MOST} are possible")
+    if len(parts) > most:
+        raise ValueError(f"the list of software needs {len(parts)} properties; at most {most} are possible")
     return {f"{SOFTWARE}{number:02}": part for number, part in enumerate(parts)}
 
 

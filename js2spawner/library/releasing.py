@@ -58,29 +58,27 @@ class Publisher:
                     keys, now = self.key.keys, self.clock()
                     await promoting.promote(self.cloud, build.image, build.id, keys, now, self.sleep)
                 return Published(image, "was there")
-            properties = described(definition, build, self._software(build))
             if build.kind == "derived":
-                return await self._sign_saved(build, properties, terms)
-            return await self._upload(definition, build, properties, terms)
+                return await self._sign_saved(definition, build, terms)
+            return await self._upload(definition, build, terms)
 
-    async def _sign_saved(self, build: Build, properties: dict[str, str], terms: Terms) -> Published:
+    async def _sign_saved(self, definition: Definition, build: Build, terms: Terms) -> Published:
         if build.cloud and build.cloud != self.cloud.name:
             raise CannotPublish(
                 f"Build {build.id} lies in the cloud {build.cloud}; publish it there: --cloud {build.cloud}"
             )
         image = await publishing.saved_image(self.cloud, build.cloud_image, build.id)
+        properties = described(definition, build, self._software(build), image.properties)
         done = await publishing.sign(
             self.cloud, image, properties, self.key, promotion=self._promotion(build, terms), sleep=self.sleep
         )
         return Published(done, "signed")
 
-    async def _upload(
-        self, definition: Definition, build: Build, properties: dict[str, str], terms: Terms
-    ) -> Published:
+    async def _upload(self, definition: Definition, build: Build, terms: Terms) -> Published:
         flavors = await self.cloud.compute.flavors()
         wanted = Wanted(
             glance_name=f"js2-{build.image}",
-            properties=properties,
+            properties=described(definition, build, self._software(build)),
             disk_format=terms.disk_format,
             virtual_bytes=build.virtual_bytes,
             min_ram_mb=next((flavor.ram_mb for flavor in flavors if flavor.name == definition.smallest), 0),

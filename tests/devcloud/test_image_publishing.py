@@ -351,6 +351,17 @@ async def derived(shop: Shop, number: int) -> Build:
     return shop.built(number, kind="derived", cloud="devcloud", cloud_image=image_id)
 
 
+async def test_a_derived_build_that_has_much_to_say_of_itself_keeps_to_glances_quota(shop: Shop) -> None:
+    build = await derived(shop, 1)
+    record.write(tuple(Package("deb", sha512(b"%d" % n).hexdigest()[:60], "1", "MIT") for n in range(300)),
+                 shop.builds.place(build) / record.NAME)  # fmt: skip
+    of_the_base = {f"os_property_{number}": "x" for number in range(60)}
+    await shop.cloud.images.update(build.cloud_image, put=of_the_base)
+    image = (await shop.publish(build, PROMOTED)).image
+    assert len(image.properties) <= 128
+    assert image.properties.items() >= of_the_base.items()
+
+
 async def test_a_derived_build_that_was_never_published_takes_its_image_along(shop: Shop) -> None:
     builds = [await derived(shop, number) for number in (1, 2, 3, 4)]
     ids = [build.cloud_image for build in builds]

@@ -62,6 +62,14 @@ def test_a_list_that_is_too_long_loses_its_licences_before_it_is_left_out():
     assert listed(many(2000)) == {}
 
 
+def test_the_list_leaves_room_for_what_nova_and_a_base_say_of_an_image():
+    others = [f"os_property_{number}" for number in range(60)]
+    whole, shorter = (described(definition(), BUILD, many(180), names) for names in ((), others))
+    assert len(unpacked(named.from_parts(whole))) == len(unpacked(named.from_parts(shorter))) == 180
+    assert len(others) + len(whole) + 3 > named.PROPERTIES_AT_MOST >= len(others) + len(shorter) + 3
+    assert described(definition(), BUILD, many(180), [*named.HARDWARE, "js2_title"]) == whole
+
+
 def test_the_note_of_licences_counts_the_most_frequent_first():
     packages = [Package("deb", str(number), "1", "MIT") for number in range(3)]
     assert licence_note([*packages, Package("deb", "x", "1", "GPL-2"), Package("deb", "y", "1")]) == (
