@@ -69,6 +69,9 @@ class Publisher:
             )
         image = await publishing.saved_image(self.cloud, build.cloud_image, build.id)
         properties = described(definition, build, self._software(build), image.properties)
+        if terms.visibility not in ("private", image.visibility):
+            # Nova saves for the project alone.
+            image = await self.cloud.images.update(image.id, put={"visibility": terms.visibility})
         done = await publishing.sign(
             self.cloud, image, properties, self.key, promotion=self._promotion(build, terms), sleep=self.sleep
         )

@@ -351,6 +351,11 @@ async def derived(shop: Shop, number: int) -> Build:
     return shop.built(number, kind="derived", cloud="devcloud", cloud_image=image_id)
 
 
+async def test_a_derived_build_is_shown_to_whom_the_publisher_says(shop: Shop) -> None:
+    build = await derived(shop, 1)
+    assert (await shop.publish(build, Terms(visibility="community"))).image.visibility == "community"
+
+
 async def test_a_derived_build_that_has_much_to_say_of_itself_keeps_to_glances_quota(shop: Shop) -> None:
     build = await derived(shop, 1)
     record.write(tuple(Package("deb", sha512(b"%d" % n).hexdigest()[:60], "1", "MIT") for n in range(300)),
