@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .trusted import Changeable, Trusted
+
 log = logging.getLogger("js2")
 
 PROGRAM = Path(__file__).with_name("preload.py")
@@ -28,6 +30,7 @@ NOWHERE = "/nonexistent"
 LONGEST_ORDER = 192 * 1024
 # Importing may still go on when the order comes; on an emulated processor it takes a minute by itself.
 PATIENCE_S = 120.0
+LONGEST_WORD = 200
 END_S = 10.0
 
 
@@ -90,7 +93,9 @@ class Standby:
             return None if self._until is None or self._clock() < self._until else "it took too long"
         except OSError:
             raw = b""
-        return raw.decode(errors="replace") or "it ended without a word"
+        # It may be the user's by now, and this goes to the console.
+        word = "".join(each if each.isprintable() else " " for each in raw.decode(errors="replace"))
+        return word[:LONGEST_WORD] or "it ended without a word"
 
     def _last_word(self) -> bytes:
         try:
@@ -123,10 +128,15 @@ def begin(own_path: str, clock: Callable[[], float]) -> Standby | None:
         log.info("no server to import ahead of time on this image's PATH")
         return None
     try:
-        return Standby(_interpreter(Path(program)), clock)
+        python = _interpreter(Path(program))
+        # Before any line of it can run: what it starts with by itself (site, *.pth) is looked at here.
+        Trusted().check(python, *python.parents[1].glob("lib/python3*/site-packages/*.pth"))
+        return Standby(python, clock)
+    except Changeable as problem:
+        log.info("the server cannot be imported ahead of time: %s", problem)
     except OSError as problem:
         log.info("the server cannot be imported ahead of time: %s", problem.strerror)
-        return None
+    return None
 
 
 def _interpreter(program: Path) -> Path:

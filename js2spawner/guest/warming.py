@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import stat
 import sys
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from .launch import LAB_PROGRAMS
 from .recollection import Recollection, Recording
 from .standby import NOWHERE
+from .trusted import Changeable, Guard, Trusted
 
 # What a server imports between its first line and its first answer (sys.modules compared; JupyterLab 4.6).
 LATE = (
@@ -62,10 +63,18 @@ class Warm:
 def warm() -> Warm:
     """Import the servers of this environment with all their extensions. Raises NotWarm."""
     _refuse_user_site()
-    _refuse_what_others_can_change(Path(place) for place in (sys.executable, sys.prefix, *sys.path) if place)
+    try:
+        return _warm(Trusted())
+    except Changeable as problem:
+        raise NotWarm(str(problem)) from problem
+
+
+def _warm(trusted: Trusted) -> Warm:
+    """Raises NotWarm; Changeable when there is something that root must not run."""
+    trusted.check(*(place for place in (sys.executable, sys.prefix, *sys.path) if place))
     known = [point for point in entry_points(group="console_scripts") if point.name in LAB_PROGRAMS]
     programs = {}
-    with Recording() as record:
+    with Recording() as record, _guarded(trusted):
         for point in known:
             with contextlib.suppress(ImportError, AttributeError):
                 point.load()
@@ -76,8 +85,22 @@ def warm() -> Warm:
         for name in (*LATE, *_services()):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
-    _refuse_what_others_can_change(_files_of(sys.modules.values()))
+    # What was found by others' finders, and what was there before.
+    trusted.check(*_files_of(sys.modules.values()))
     return Warm(programs, record.recollection(), forget(FRESH))
+
+
+@contextlib.contextmanager
+def _guarded(trusted: Trusted) -> Iterator[None]:
+    """While it lasts no file is imported that others can change. Raises Changeable, also if an import hid it."""
+    guard = Guard(trusted)
+    sys.meta_path.insert(sys.meta_path.index(PathFinder), guard)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(guard)
+    if guard.refused is not None:
+        raise guard.refused
 
 
 def forget(roots: Collection[str]) -> frozenset[str]:
@@ -160,22 +183,6 @@ def _refuse_user_site() -> None:
     told = dict(line.replace(" ", "").partition("=")[::2] for line in lines)
     if told.get("include-system-site-packages") == "true":
         raise NotWarm("the server's environment takes modules from users' homes")
-
-
-def _refuse_what_others_can_change(places: Iterable[Path]) -> None:
-    """Root imports only what root alone can write, folders above it included; without root, root's and our own."""
-    seen: set[Path] = set()
-    for place in places:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            actual = place.resolve(strict=True)
-            for path in (actual, *actual.parents):
-                if path in seen:
-                    break
-                seen.add(path)
-                found = path.stat()
-                sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
-                if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not sticky):
-                    raise NotWarm(f"{path} can be changed by others than root")
 
 
 def _files_of(modules: Iterable[Any]) -> list[Path]:

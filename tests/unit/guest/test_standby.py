@@ -218,6 +218,31 @@ def test_what_others_can_write_is_not_imported(own: Environment, scene: Scene, t
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_not_a_line_is_run_of_what_others_can_write_wherever_it_lies(
+    hidden: bool, own: Environment, scene: Scene, tmp_path: Path
+) -> None:
+    mark = tmp_path / "imported"
+    package = own.packages / "theirs"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"open({str(mark)!r}, 'w')")
+    package.chmod(0o777)
+    own.add("late_or_not", "try:\n    import theirs\nexcept Exception:\n    pass" if hidden else "import theirs")
+    assert scene.heard(scene.begin(own)) == f"{package} can be changed by others than root"
+    assert not mark.exists()
+
+
+def test_a_python_that_others_can_replace_is_not_even_started(
+    own: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    own.python.parent.chmod(0o777)
+    with caplog.at_level("INFO"):
+        assert standby.begin(str(own.program.parent), time.monotonic) is None
+    assert caplog.messages == [
+        f"the server cannot be imported ahead of time: {own.python.parent} can be changed by others than root"
+    ]
+
+
 def test_it_ends_with_the_agent(plain: Environment, scene: Scene) -> None:
     one = scene.begin(plain)
     one.release()  # the socket closes, as with the death of a process
