@@ -156,8 +156,9 @@ def smoke(site: Site, step: Mapping[str, Any], until: float) -> str:
         mine = {notebook.name: notebook, "runner.py": Path(__file__).with_name("smoke.py")}
         for name, source in mine.items():
             shutil.copyfile(source, home / name)
-        for place in (home, *home.iterdir()):
-            os.chown(place, nobody.pw_uid, nobody.pw_gid)
+        # The folder last: until then nobody but root can put a link in a file's place.
+        for place in (*home.iterdir(), home):
+            os.chown(place, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
         home_settings = {
             "HOME": str(home),
             "PATH": f"/opt/js2/server/bin:{SYSTEM_PATH}",

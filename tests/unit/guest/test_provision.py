@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -351,6 +352,21 @@ def test_the_cells_of_a_notebook_that_are_run_are_those_of_code() -> None:
         ]
     }
     assert smoke.cells(notebook) == [(2, "import os\nos.getcwd()", False), (4, "1/0", True)]
+
+
+def test_nobody_gets_the_notebook_s_folder_before_root_has_done_with_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(os, "chown", lambda place, _u, _g, follow_symlinks: given.append((place, follow_symlinks)))
+    site = Site(tmp_path, Orders(), time.monotonic, lambda: None)
+    site.work.mkdir(parents=True)
+    (site.work / "try.ipynb").write_text("{}")
+    blob = {"name": "try.ipynb", "sha256": hashlib.sha256(b"{}").hexdigest()}
+    build_steps.smoke(site, {"blob": blob}, time.monotonic() + 60)
+    folder = given[-1][0]
+    assert {place for place, _ in given[:-1]} == {folder / "try.ipynb", folder / "runner.py"}
+    assert not any(follows for _, follows in given)
 
 
 def test_a_notebook_that_fails_says_in_which_cell(tmp_path: Path) -> None:
