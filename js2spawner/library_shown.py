@@ -19,6 +19,18 @@ def as_json(images: Iterable[Held]) -> dict[str, Any]:
 
 def _image_json(image: Held) -> dict[str, Any]:
     return {
+        **_told(image),
+        "usual_start": {each.flavor.name: {"p50_s": each.p50_s, "p90_s": each.p90_s} for each in image.usual},
+        "packages": [
+            {"kind": each.kind, "name": each.name, "version": each.version, "licence": each.licence}
+            for each in image.software.packages
+        ],
+    }
+
+
+def _told(image: Held) -> dict[str, Any]:
+    """What scripts and the page get alike."""
+    return {
         "name": image.entry.name,
         "title": image.entry.title,
         "description": image.entry.description,
@@ -31,12 +43,7 @@ def _image_json(image: Held) -> dict[str, Any]:
         "size_bytes": image.size_bytes,
         "licences": image.licences,
         "untested": image.untested,
-        "usual_start": {each.flavor.name: {"p50_s": each.p50_s, "p90_s": each.p90_s} for each in image.usual},
         "packages_state": image.software.state,
-        "packages": [
-            {"kind": each.kind, "name": each.name, "version": each.version, "licence": each.licence}
-            for each in image.software.packages
-        ],
     }
 
 
@@ -51,7 +58,7 @@ def shown(images: Iterable[Held], now: datetime) -> list[dict[str, Any]]:
     slowest = max((usual.p90_s for image in images for usual in image.usual), default=0.0)
     return [
         {
-            **{key: value for key, value in _image_json(image).items() if key not in ("packages", "usual_start")},
+            **_told(image),
             "age": _age(image.built_at, now),
             "due": _due_words(image.due_at, now),
             "overdue": image.due_at is not None and image.due_at <= now,
