@@ -198,7 +198,9 @@ class Notebook:
         try:
             if self._log.stat().st_size <= LOG_LIMIT_BYTES:
                 return
-            (self._run.log / "server.log.1").write_bytes(self._tail(LOG_TAIL_BYTES))
+            # Without room for its end there is all the more reason to make some.
+            with contextlib.suppress(OSError):
+                (self._run.log / "server.log.1").write_bytes(self._tail(LOG_TAIL_BYTES))
             os.truncate(self._log, 0)
         except FileNotFoundError:
             return

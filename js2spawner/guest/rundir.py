@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -72,7 +73,9 @@ class RunDir:
 
     def publish(self, lease: Mapping[str, Any]) -> None:
         """Put the lease where JupyterLab's page finds it; an empty one means that nothing is about to end."""
-        write(self.public / "lease.json", json.dumps(lease), 0o644)
+        # Where a user has filled the memory for files, the page shows an old one; that must end no agent.
+        with contextlib.suppress(OSError):
+            write(self.public / "lease.json", json.dumps(lease), 0o644)
 
     def forget(self) -> None:
         """The attempt has ended: nothing secret stays, not even in memory."""

@@ -65,6 +65,17 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_made(tmp_path: Path) -
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file", "before")]
 
 
+def test_a_lease_that_there_is_no_room_for_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path / "js2")
+    run.publish({"why": "idle"})
+    monkeypatch.setattr(os, "fchmod", no_room)
+    run.publish({"why": "age"})
+    assert (run.public / "lease.json").read_text() == '{"why": "idle"}'
+    assert len(list(run.public.iterdir())) == 1
+
+
 def no_room(*_given: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
