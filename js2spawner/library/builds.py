@@ -100,6 +100,23 @@ class Builds:
         half_made.write_text(json.dumps(asdict(build), indent=2) + "\n")
         half_made.rename(folder / RECORD)
 
+    def keep_output(self, image: str, output: str) -> str:
+        """Keep all that a failed program said; where that is, or why it is nowhere. What failed is told either way."""
+        log = self._output(image)
+        try:
+            log.write_text(output)
+        except OSError as problem:
+            # The very disk that the build found full may be full still.
+            return f"not kept: {problem.strerror}"
+        return str(log)
+
+    def forget_output(self, image: str) -> None:
+        """A build went well: what an earlier one said is of no use any more."""
+        self._output(image).unlink(missing_ok=True)
+
+    def _output(self, image: str) -> Path:
+        return self.folder / f"failed-{image}.log"
+
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
         """Hold `what` ("build of minimal") against other processes. Raises Busy at once when one holds it."""

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -48,3 +51,23 @@ def test_a_benchmark_that_fails_or_ends_otherwise_is_told(tmp_path: Path, code: 
     benchmark = tmp_path / "bench_toy.py"
     benchmark.write_text(code)
     assert bench.passes(benchmark) is good
+
+
+def test_images_are_built_here_and_in_no_cloud_that_happens_to_be_named(monkeypatch: pytest.MonkeyPatch):
+    # It is a program, which finds its neighbours by itself.
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    images = importlib.import_module("tools.images")
+    ran: list[tuple[list[str], dict[str, Any]]] = []
+
+    def run(command: list[str], **options: Any) -> SimpleNamespace:
+        ran.append(([str(word) for word in command], options))
+        return SimpleNamespace(stdout='{"builds": [{"image": "minimal"}]}')
+
+    monkeypatch.setenv("OS_CLOUD", "openstack")
+    monkeypatch.setattr(images, "install_tools", lambda: None)
+    monkeypatch.setattr(images.subprocess, "run", run)
+    images.main([])
+    (build, options), (test, _) = ran
+    assert (build[1:], test[1:]) == (["image", "build", "--json"], ["image", "test", "minimal"])
+    assert "PATH" in options["env"]
+    assert "OS_CLOUD" not in options["env"]

@@ -76,6 +76,8 @@ def build(
                 made.append(_build(definition, kept, there, fresh=fresh, compare=compare))
     except (FileError, CannotBuild, Busy) as problem:
         raise click.ClickException(str(problem)) from None
+    except OSError as problem:
+        raise click.ClickException(common.of_file(problem)) from None
     common.answer(
         {"builds": [each.as_json() for each in made]}, as_json, [line for each in made for line in each.told()]
     )

@@ -58,6 +58,11 @@ def progress(text: str) -> None:
     click.echo(text, err=True)
 
 
+def of_file(problem: OSError) -> str:
+    """What this machine refused, in one sentence."""
+    return f"{problem.filename or 'A file'} cannot be used: {problem.strerror or problem}."
+
+
 @contextmanager
 def ending_in_order() -> Iterator[None]:
     """Told to end (SIGTERM), a command ends as by Ctrl-C: what it started ends too, and what is half-made goes."""

@@ -14,6 +14,7 @@ import click
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError
 from js2spawner.library.builds import Busy
+from js2spawner.library.commands import common
 from js2spawner.library.converting import CannotPublish
 from js2spawner.library.signing import NO_KEYS, KeyFileError, PublicKeys, SigningKey
 
@@ -90,7 +91,7 @@ class Where:
 def told(problem: Exception) -> str:
     """A refusal in one sentence, with the cloud's own words behind its name."""
     if isinstance(problem, OSError):
-        return f"{problem.filename or 'A file'} cannot be used: {problem.strerror or problem}."
+        return common.of_file(problem)
     if not isinstance(problem, CloudError):
         return str(problem)
     sentence = problem.sentence.rstrip(".")

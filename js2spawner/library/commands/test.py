@@ -41,6 +41,8 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
             kept.save(replace(build, boot=report))
     except (FileError, boot.CannotTest, Busy) as problem:
         raise click.ClickException(str(problem)) from None
+    except OSError as problem:
+        raise click.ClickException(common.of_file(problem)) from None
     answer = {"image": name, "build": build.id, "passed": report.passed, **asdict(report)}
     common.answer(answer, as_json, _lines(f"{name} {build.id}", report))
     if not report.passed:

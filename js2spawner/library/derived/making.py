@@ -52,9 +52,8 @@ async def build_here(definition: Definition, builds: Builds, cloud: Cloud, setti
     try:
         return await making.all()
     except StepBroken as problem:
-        log = builds.folder / f"failed-{definition.name}.log"
-        log.write_text(problem.output)
-        raise CannotBuild(f"{where} at {problem} (the end of what it said: {log})") from None
+        kept = builds.keep_output(definition.name, problem.output)
+        raise CannotBuild(f"{where} at {problem} (the end of what it said: {kept})") from None
     except CannotBuild as problem:
         raise CannotBuild(f"{where}: {problem}") from None
     except CloudError as error:

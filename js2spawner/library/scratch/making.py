@@ -151,16 +151,15 @@ def _plain_modes() -> Iterator[None]:
 @contextmanager
 def _explained(image: str, builds: Builds) -> Iterator[None]:
     """Say whose build failed, and keep all that the failed program said."""
-    log = builds.folder / f"failed-{image}.log"
     try:
         yield
     except ToolFailed as problem:
-        log.write_text(problem.output)
-        raise CannotBuild(f"Building {image} failed at {problem} (all it said: {log})") from None
+        kept = builds.keep_output(image, problem.output)
+        raise CannotBuild(f"Building {image} failed at {problem} (all it said: {kept})") from None
     except OSError as problem:
         where = f" ({problem.filename})" if problem.filename else ""
         raise CannotBuild(f"Building {image} failed: {problem.strerror or problem}{where}") from None
-    log.unlink(missing_ok=True)
+    builds.forget_output(image)
 
 
 def _sha512(file: Path) -> str:

@@ -14,9 +14,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from js2spawner.library import scratch
+from js2spawner.library import reading, scratch
 from js2spawner.library.builds import BootReport, Build, Builds, Busy, new_id
 from js2spawner.library.commands.build import build as command
+from js2spawner.library.commands.test import test as boots
 from js2spawner.library.definition import Definition, Derived
 from js2spawner.library.scratch import comparing, layers, making, manifest, space
 from js2spawner.library.scratch.tools import CannotBuild, ToolFailed
@@ -140,6 +141,15 @@ def test_a_full_disk_is_a_sentence_too(builds: Builds, broken: Callable[[Excepti
     assert left(builds) == [".making"]
 
 
+def test_a_failure_is_told_though_there_is_no_room_to_keep_what_the_program_said(
+    builds: Builds, broken: Callable[[Exception], None]
+):
+    (builds.folder / "failed-tiny.log").mkdir(parents=True)
+    broken(ToolFailed("tar", "failed with status 2", "tar: No space left on device\n"))
+    with pytest.raises(CannotBuild, match=r"tar: No space left on device \(all it said: not kept: Is a directory\)"):
+        scratch.build(definition(), builds, say=print)
+
+
 def test_an_interrupted_build_leaves_nothing(builds: Builds, broken: Callable[[Exception], None]):
     broken(KeyboardInterrupt())  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
@@ -190,8 +200,6 @@ def test_a_build_without_a_list_of_files_cannot_be_compared(builds: Builds):
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A library of two, one of them derived, whose builds take no time."""
-    from js2spawner.library import reading
-
     known = [definition(), definition(name="gpu", base=Derived("Featured-Ubuntu24"))]
 
     def read_some(folder: Path, names: tuple[str, ...]) -> list[Definition]:
@@ -233,3 +241,19 @@ def test_what_stands_in_the_way_of_a_build_is_told_without_a_traceback(library: 
     done = run(library, "tiny")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: Building an image takes root; run it as root, for instance with sudo.\n"
+
+
+@pytest.mark.parametrize("told", [command, boots])
+def test_a_folder_of_builds_that_cannot_be_written_to_is_told_without_a_traceback(
+    library: Path, monkeypatch: pytest.MonkeyPatch, told: click.Command
+):
+    def alone(self: Builds, what: str) -> None:
+        raise PermissionError(13, "Permission denied", str(self.folder / f".{what}.lock"))
+
+    monkeypatch.setattr(Builds, "alone", alone)
+    monkeypatch.setattr(scratch, "build", lambda wanted, builds, *_, **__: builds.alone("it"))
+    monkeypatch.setattr(reading, "read", lambda *_: definition())
+    Builds(library / "builds").save(BUILD)
+    done = CliRunner().invoke(told, ["tiny", "--library", str(library), "--builds", str(library / "builds")])
+    assert (done.exit_code, "Permission denied" in done.stderr, "Traceback" in done.output) == (1, True, False)
+    assert isinstance(done.exception, SystemExit)
