@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from js2spawner.cloud.cloud import Cloud
@@ -29,7 +30,12 @@ def builder_id(builds: Builds) -> str:
     file = builds.folder / ".builder-id"
     builds.folder.mkdir(parents=True, exist_ok=True)
     if not file.exists():
-        file.write_text(f"{secrets.token_hex(12)}\n")
+        # Whole or not at all, and never in place of one: two first builds at once are one builder's.
+        made = builds.folder / f".builder-id-{secrets.token_hex(4)}"
+        made.write_text(f"{secrets.token_hex(12)}\n")
+        with suppress(FileExistsError):
+            file.hardlink_to(made)
+        made.unlink()
     return file.read_text().strip()
 
 

@@ -20,6 +20,7 @@ from js2spawner.guest import seed as seeds
 from js2spawner.handshake import desk
 from js2spawner.handshake.desk import Verdict
 from js2spawner.handshake.messages import BuildStep, report_from
+from js2spawner.library.builds import Builds
 from js2spawner.library.definition import Definition, Derived, Environment, Gpu, Kernel, Layer
 from js2spawner.library.derived import booting, bundle, launching, leftovers, papers, plan
 from js2spawner.library.derived.book import BuilderBook
@@ -288,6 +289,14 @@ def test_nobody_on_the_allocation_takes_the_place_of_the_clouds_own_base() -> No
     private = replace(image("Featured-Ubuntu24", 1), visibility="private")
     assert launching.newest([private, public], "Featured-Ubuntu24") == public
     assert launching.newest([private], "Featured-Ubuntu24") == private
+
+
+def test_two_first_builds_at_once_are_one_builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = leftovers.builder_id(Builds(tmp_path))
+    # The other one looked a moment before.
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert leftovers.builder_id(Builds(tmp_path)) == first
+    assert [file.name for file in tmp_path.iterdir()] == [".builder-id"]
 
 
 def test_only_an_instant_that_has_passed_makes_something_expired() -> None:
