@@ -282,6 +282,9 @@ class Saves:
                 if last:
                     return Refused(refusal_of(error))
                 await asyncio.sleep(error.retry_after_s if isinstance(error, Throttled) else self._pace.look_s)
+                if self._saves[save.id].over:
+                    # Given up while we waited. Nobody is quiet for it any longer, and nobody wants it.
+                    return Refused(refusal_of(error))
             except CloudError as error:
                 self._log.warning("save %s: copy: %s: %s", save.id, error.name, error)
                 return Refused(refusal_of(error)) if error.certain else Unanswered()

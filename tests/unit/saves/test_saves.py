@@ -92,6 +92,18 @@ async def test_what_surely_had_no_effect_is_sent_again(tmp_path: Path) -> None:
         assert len(stage.images.kept) == 1
 
 
+async def test_what_was_given_up_meanwhile_is_not_sent_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as stage:
+        stage.compute.faults["copy"] = [Throttled(retry_after_s=0.5)]
+        begin(stage)
+        stage.report()
+        stage.report()
+        await eventually(lambda: not stage.compute.faults["copy"])
+        stage.saves.cancel(stage.record.attempt_id)
+        await eventually(lambda: not stage.saves._busy)
+        assert len(stage.compute.copies) == 1
+
+
 async def test_a_refused_copy_lets_the_guest_go(tmp_path: Path) -> None:
     async with running(tmp_path) as stage:
         stage.compute.faults["copy"] = [Conflict("image_uploading")]
