@@ -9,9 +9,11 @@ import pwd
 import shutil
 import stat
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import processes
 from .assignment import LEAST_UID, Assignment
 from .rundir import write
 
@@ -20,6 +22,7 @@ SUDOERS = Path("/etc/sudoers.d/js2-user")
 # The groups to which Debian, Ubuntu and Rocky give sudo.
 ADMINISTRATORS = ("sudo", "wheel", "admin")
 COMMAND_TIMEOUT_S = 60.0
+GRACE_S = 2.0
 
 
 class AccountProblem(Exception):
@@ -108,6 +111,10 @@ def _give_over(taken: pwd.struct_passwd, name: str) -> None:
 
     Account and home change their names in two steps, so that one that was interrupted is taken up by the next boot.
     """
+    # A timer or a service of theirs, say: usermod renames nobody who runs something, and the next user did not start it.
+    processes.end(
+        lambda: processes.belonging(processes.everything(), taken.pw_uid, []), time.monotonic, time.sleep, GRACE_S
+    )
     home = f"/home/{name}"
     if Path(taken.pw_dir) != Path(home):
         if Path(home).exists():

@@ -199,10 +199,22 @@ taken = account.ensure(wanted(name="bob", sudo=True), made_here)
 again = account.ensure(wanted(name="bob", sudo=True), made_here)
 rule = pathlib.Path("/etc/sudoers.d/js2-user").read_text()
 names = [entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == 20001]
-told = [names, taken.home, taken == again, pathlib.Path("/home/bob/notes.txt").read_text(), os.path.exists("/home/alice"),
+notes = pathlib.Path("/home/bob/notes.txt").read_text()
+told = [names, taken.home, taken == again, notes, os.path.exists("/home/alice"),
         grp.getgrgid(20001).gr_name, rule]
 """)
     assert told == [["bob"], "/home/bob", True, "kept", False, "bob", "bob ALL=(ALL:ALL) NOPASSWD: ALL\n"]
+
+
+def test_what_the_last_user_had_started_at_boot_ends_before_the_account_is_the_next_ones(inside: Any) -> None:
+    told = inside("""
+account.ensure(wanted(), made_here)
+as_alice = ["setpriv", "--reuid", "20001", "--regid", "20001", "--clear-groups"]
+subprocess.run([*as_alice, "setsid", "--fork", "sleep", "600"], check=True)
+taken = account.ensure(wanted(name="bob"), made_here)
+told = [taken.name, len(processes.belonging(processes.everything(), 20001, []))]
+""")
+    assert told == ["bob", 0]
 
 
 def test_giving_an_account_over_that_was_interrupted_is_taken_up(inside: Any) -> None:
