@@ -111,7 +111,7 @@ def _give_over(taken: pwd.struct_passwd, name: str) -> None:
 
     Account and home change their names in two steps, so that one that was interrupted is taken up by the next boot.
     """
-    # A timer or a service of theirs, say: usermod renames nobody who runs something, and the next user did not start it.
+    # A service of theirs, say: usermod renames nobody who runs something, and the next user did not start it.
     processes.end(
         lambda: processes.belonging(processes.everything(), taken.pw_uid, []), time.monotonic, time.sleep, GRACE_S
     )
