@@ -58,8 +58,8 @@ ln -s fd/0 "$root/dev/stdin"
 ln -s fd/1 "$root/dev/stdout"
 ln -s fd/2 "$root/dev/stderr"
 mkdir "$root/dev/shm"
-echo "$JS2_HOSTNAME" > /proc/sys/kernel/hostname
-unset JS2_HOSTNAME
+echo "$BUILD_HOSTNAME" > /proc/sys/kernel/hostname
+unset BUILD_HOSTNAME
 while [ "$shown" -gt 0 ]; do
     mkdir -p "$root$2"
     mount --bind "$1" "$root$2"
@@ -110,7 +110,7 @@ class System:
             # Python's order of sets reaches the bytecode it writes.
             "PYTHONHASHSEED": "0",
             "SOURCE_DATE_EPOCH": str(self.epoch),
-            "JS2_HOSTNAME": HOSTNAME,
+            "BUILD_HOSTNAME": HOSTNAME,
             **(settings or {}),
         }
         return _run([*_ALONE, *enter, *command], environment, program=command[0])
