@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import launch, processes
+from . import launch, mounts, processes
 from .account import Account
 from .activity import any_busy
 from .assignment import Assignment
@@ -83,6 +83,8 @@ class Notebook:
     def start(self) -> None:
         """Start the server. Raises CannotStart."""
         self._run.share_with(self._run.log, self._account.gid)
+        if self._account.switch:
+            mounts.give_memory(self._run.runtime, self._account.uid, self._account.gid)
         self._run.give_runtime(self._account.uid, self._account.gid)
         launch.write_certificates(self._assignment, self._account, self._run)
         variables = launch.environment(self._assignment, self._account, self._run, os.environ)
