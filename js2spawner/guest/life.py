@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import account, assignment, processes, vitals
+from . import account, assignment, mounts, processes, vitals
 from .account import Account, AccountProblem, Made
 from .activity import Activity
 from .assignment import Assignment, BadAssignment
@@ -30,8 +30,8 @@ PORT_PATIENCE_S = 600.0
 TICK_S = 0.25
 # Somebody waits for the server's first answer, and each look costs a refused connection.
 TICK_UNTIL_LISTENING_S = 0.05
-# A look at the server's kernels may cost the hub a check of the token, so only every third report has one.
-REPORTS_PER_KERNEL_LOOK = 3
+# A look at the server's kernels may cost the hub a check of the token, and reports may come every second.
+KERNEL_LOOK_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Life:
         self._home = "/"
         self._notebook: Notebook | None = None
         self._activity = Activity(clock())
-        self._reports = 0
+        self._next_kernel_look = clock()
         self._kernel_busy = False
 
     def run(self) -> None:
@@ -90,6 +90,7 @@ class Life:
             log.info("the hub ends this instance's attempt")
             self.end_processes()
             self._run_dir.forget()
+            mounts.take_memory(self._run_dir.runtime)
             self._identity.forget()
 
     def end_processes(self) -> None:
@@ -198,9 +199,9 @@ class Life:
         gpus = vitals.gpus()
         notebook = self._notebook
         if notebook is not None and self._stage.name == "listening":
-            if self._reports % REPORTS_PER_KERNEL_LOOK == 0:
+            if self._clock() >= self._next_kernel_look:
+                self._next_kernel_look = self._clock() + KERNEL_LOOK_S
                 self._kernel_busy = notebook.kernel_is_busy()
-            self._reports += 1
             self._activity.observe(self._clock(), notebook.users_processes(), notebook.pid, gpus, self._kernel_busy)
         return {
             "stage": self._stage.name,
