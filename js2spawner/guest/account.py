@@ -46,6 +46,7 @@ class Made:
     """Which account this guest program made on this disk, written down where only root writes.
 
     An image that somebody saved holds an account: to the next user it is given over, and nobody else's ever is.
+    Written before it is done, with both names where there are two: what was interrupted is still ours.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,12 +55,17 @@ class Made:
     def is_it(self, known: pwd.struct_passwd) -> bool:
         try:
             kept = json.loads(self._file.read_text())
-            return bool((kept["name"], kept["uid"]) == (known.pw_name, known.pw_uid))
-        except (OSError, ValueError, KeyError, TypeError):
+            names = (kept["name"], kept.get("becomes") or kept["name"])
+            return bool(known.pw_name in names and known.pw_uid == kept["uid"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 
-    def note(self, name: str, uid: int) -> None:
-        write(self._file, json.dumps({"name": name, "uid": uid}), 0o600)
+    def note(self, name: str, uid: int, becomes: str = "") -> None:
+        """Write it down. Raises AccountProblem."""
+        try:
+            write(self._file, json.dumps({"name": name, "uid": uid, "becomes": becomes}), 0o600)
+        except OSError as problem:
+            raise AccountProblem(f"The account cannot be written down ({problem.strerror}).") from problem
 
 
 def ours(name: str) -> Account:
@@ -81,13 +87,17 @@ def ensure(assignment: Assignment, made: Made) -> Account:
     known = _lookup(assignment.user_name)
     if known is None:
         taken = next((entry for entry in pwd.getpwall() if entry.pw_uid == assignment.uid), None)
-        if taken is not None and made.is_it(taken):
+        if taken is None:
+            made.note(assignment.user_name, assignment.uid)
+            _make(assignment)
+        elif made.is_it(taken):
+            made.note(taken.pw_name, taken.pw_uid, becomes=assignment.user_name)
             _give_over(taken, assignment.user_name)
         else:
-            _make(assignment, taken)
+            raise AccountProblem(
+                f"Uid {assignment.uid} belongs to another account of this image; give users another uid."
+            )
         known = _lookup(assignment.user_name)
-        if known is not None:
-            made.note(known.pw_name, known.pw_uid)
     if known is None:
         raise AccountProblem("The account was made but cannot be found.")
     if known.pw_uid < LEAST_UID or known.pw_gid == 0:
@@ -125,9 +135,7 @@ def _give_over(taken: pwd.struct_passwd, name: str) -> None:
     _run("usermod", "--login", name, taken.pw_name)
 
 
-def _make(assignment: Assignment, taken: pwd.struct_passwd | None) -> None:
-    if taken is not None:
-        raise AccountProblem(f"Uid {assignment.uid} belongs to another account of this image; give users another uid.")
+def _make(assignment: Assignment) -> None:
     gid = str(assignment.uid)
     if not any(group.gr_gid == assignment.uid for group in grp.getgrall()):
         if any(group.gr_name == assignment.user_name for group in grp.getgrall()):

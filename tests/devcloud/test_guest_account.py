@@ -27,7 +27,7 @@ exec "$@"
 PREAMBLE = """
 import grp, json, os, pathlib, pwd, subprocess, sys, time
 sys.path.insert(0, {root!r})
-from js2spawner.guest import account, assignment, launch, processes
+from js2spawner.guest import account, assignment, launch, mounts, processes
 from js2spawner.guest.account import AccountProblem
 from js2spawner.guest.rundir import RunDir
 def wanted(name="alice", uid=20001, sudo=False, **changes):
@@ -227,6 +227,25 @@ told = [taken.name, taken.uid, taken.home, os.path.isdir("/home/bob")]
     assert told == ["bob", 20001, "/home/bob", True]
 
 
+def test_an_account_that_was_given_over_when_the_power_failed_is_still_given_to_the_next(inside: Any) -> None:
+    told = inside("""
+account.ensure(wanted(), made_here)
+really = account._run
+def run_and_fail(command, *arguments):
+    really(command, *arguments)
+    if "--login" in arguments:
+        raise KeyboardInterrupt
+account._run = run_and_fail
+try:
+    account.ensure(wanted(name="bob"), made_here)
+except KeyboardInterrupt:
+    pass
+account._run = really
+told = [account.ensure(wanted(name=name), made_here).home for name in ("bob", "carol")]
+""")
+    assert told == ["/home/bob", "/home/carol"]
+
+
 def test_only_an_account_that_we_made_is_ever_given_over(inside: Any) -> None:
     told = inside("""
 account.ensure(wanted(name="carol", uid=20002), made_here)
@@ -235,3 +254,20 @@ told = [refused(name="bob"), pwd.getpwuid(20001).pw_name]
 """)
     assert "20001 belongs to another account" in told[0]
     assert told[1] == "alice"
+
+
+def test_what_the_server_keeps_while_it_runs_fills_nothing_of_the_systems_memory(inside: Any) -> None:
+    told = inside("""
+run = RunDir(pathlib.Path("/run/js2"))
+for _ in range(2):
+    mounts.give_memory(run.runtime, 20001, 20001)
+    run.give_runtime(20001, 20001)
+seen, room = os.stat(run.runtime), os.statvfs(run.runtime)
+mounted = pathlib.Path("/proc/self/mounts").read_text().count(" /run/js2/runtime ")
+told = [seen.st_uid, oct(seen.st_mode & 0o777), room.f_blocks * room.f_frsize, room.f_files, mounted]
+open(run.runtime / "kernel-1.json", "w")
+run.forget()
+mounts.take_memory(run.runtime)
+told += [run.runtime.exists()]
+""")
+    assert told == [20001, "0o700", 16 * 2**20, 1024, 1, False]
