@@ -121,6 +121,8 @@ def _argv(server: Mapping[str, Any]) -> tuple[str, ...]:
     for word in value:
         if not isinstance(word, str) or not word or "\0" in word:
             raise BadAssignment("'argv' holds something other than words")
+        if not _has_bytes(word):
+            raise BadAssignment("'argv' holds half a character")
     return tuple(value)
 
 
@@ -133,7 +135,18 @@ def _environment(server: Mapping[str, Any]) -> Mapping[str, str]:
             raise BadAssignment("'env' holds a name that no shell would take")
         if not isinstance(text, str) or "\0" in text:
             raise BadAssignment(f"'env' holds no text for {name}")
+        if not _has_bytes(text):
+            raise BadAssignment(f"'env' holds half a character for {name}")
     return dict(value)
+
+
+def _has_bytes(text: str) -> bool:
+    """Whether a process can be given it: JSON can name half of a surrogate pair, for which UTF-8 has no bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _address(server: Mapping[str, Any]) -> str:

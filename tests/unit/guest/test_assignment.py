@@ -64,6 +64,8 @@ def test_a_whole_assignment_is_understood_and_keeps_its_secrets() -> None:
         ("server", "env", {"A=B": "c"}),
         ("server", "env", {"A": None}),
         ("server", "env", {"A": "b\0c"}),
+        ("server", "env", {"A": "\ud800"}),
+        ("server", "argv", ["a", "\udfff"]),
         ("server", "env", {f"A{number}": "" for number in range(513)}),
         ("server", "address", "0.0.0.0.0"),
         ("server", "address", "hub.example.org"),
