@@ -309,6 +309,33 @@ async def test_an_image_that_another_project_shares_is_not_taken_for_published_h
     assert (await shop.publish(build)).how == "uploaded"
 
 
+async def test_a_users_snapshot_with_copied_properties_is_no_interrupted_upload(shop: Shop) -> None:
+    build = shop.built()
+    copied = {named.IMAGE: "minimal", named.KIND: named.PUBLISHED, named.BUILD: build.id, "image_type": "snapshot"}
+    hers = (await shop.scene.hub.call("POST", "/image/v2/images", {"name": "hers", **copied})).body["id"]
+    assert (await shop.publish(build)).image.id != hers
+    assert (await shop.cloud.images.get(hers)).name == "hers"
+
+
+async def test_an_image_that_changes_while_it_is_signed_is_not_told_to_be_published(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = shop.cloud.images.update
+
+    async def somebody_too(image_id: str, **changes: Any) -> Image:
+        done = await update(image_id, **changes)
+        return await update(image_id, put={named.TITLE: "Mine"}) if named.SIGNATURE in changes["put"] else done
+
+    monkeypatch.setattr(shop.cloud.images, "update", somebody_too)
+    assert "was changed while it was signed" in await shop.fails(shop.built())
+
+
+async def test_a_change_that_somebody_else_came_before_is_made_all_the_same(shop: Shop) -> None:
+    await three(shop)
+    await shop.arm("update", {"status": 409, "body": "<h1>409</h1>Property js2_promoted_at does not exist"})
+    assert (await shop.rollback())[:9] == "20261122T"
+
+
 async def test_one_publication_of_an_image_at_a_time(shop: Shop) -> None:
     build = shop.built()
     with shop.builds.alone("publication of minimal"):
@@ -474,6 +501,25 @@ async def test_a_protected_version_keeps_none_of_the_others_from_going(shop: Sho
     await shop.cloud.images.update(image.id, put={"protected": True})
     fates = await shop.prune(keep=1)
     assert (fates[second.id].delete, "protected" in fates[second.id].why, fates[first.id].delete) == (False, True, True)
+
+
+async def test_what_another_project_shares_is_neither_pruned_nor_promoted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _, third = await three(shop)
+    found = [
+        replace(image, owner="another") if image.properties[named.BUILD] == first.id else image
+        for image in await shop.images()
+    ]
+
+    async def shared(**_: Any) -> list[Image]:
+        return found
+
+    monkeypatch.setattr(shop.cloud.images, "list", shared)
+    assert first.id not in await shop.prune(keep=1)
+    assert (await shop.cloud.images.get(found[-1].id)).properties[named.BUILD] == first.id
+    with pytest.raises(CannotPublish, match=f"there are: {third.id}"):
+        await shop.promote(first)
 
 
 async def test_strays_go_after_a_day_and_other_peoples_images_never(shop: Shop) -> None:

@@ -14,6 +14,7 @@ from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.records import NewServer
 
 from .stand_in import SECRET, StandIn, recorded
+from .test_images import image
 
 SERVERS = "/compute/v2.1/servers"
 
@@ -43,6 +44,19 @@ async def test_a_token_that_was_revoked_costs_one_sign_in(cloud: Cloud, stand_in
     stand_in.refused_tokens.add("gAAAA-token-1")
     await asyncio.gather(*(cloud.compute.list_servers(tag="js2") for _ in range(16)))
     assert len(stand_in.sign_ins) == 2
+
+
+async def test_a_token_that_was_revoked_is_found_out_before_an_upload_and_not_after_it(
+    cloud: Cloud, stand_in: StandIn, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(b"disk")
+    stand_in.on("GET", "/image/v2/images/i", image("i", "2026-10-01T00:00:00Z", status="queued"))
+    stand_in.on("PUT", "/image/v2/images/i/file", "")
+    await cloud.sign_in()
+    stand_in.refused_tokens.add("gAAAA-token-1")
+    await cloud.images.upload("i", disk)
+    assert len(stand_in.calls("PUT", "/image/v2/images/i/file")) == 1
 
 
 async def test_two_regions_are_two_clouds(stand_in: StandIn, tmp_path: Path) -> None:

@@ -267,3 +267,13 @@ async def test_volumes_are_attached_listed_and_detached(compute: Compute, stand_
 
 def test_user_data_is_in_no_repr() -> None:
     assert "cloud-config" not in repr(NEW)
+
+
+async def test_the_servers_of_an_image_are_those_whatever_the_service_makes_of_the_question(
+    compute: Compute, stand_in: StandIn
+) -> None:
+    stand_in.on("GET", f"{SERVERS}/detail", {"servers": [recorded("server-2.61")["server"]]})
+    image_id = recorded("server-2.61")["server"]["image"]["id"]
+    assert [server.id for server in await compute.servers_of_image(image_id)] == [ID]
+    assert await compute.servers_of_image("another") == []
+    assert stand_in.seen[-1].query["image"] == "another"

@@ -119,6 +119,21 @@ async def test_an_upload_that_stands_still_is_given_up(images: Images, stand_in:
     assert len(stand_in.calls("PUT", f"{IMAGES}/i/file")) == 1
 
 
+async def test_an_upload_ends_when_it_has_lasted_too_long_in_all(
+    images: Images, stand_in: StandIn, tmp_path: Path
+) -> None:
+    never = asyncio.Event()
+
+    async def silent(_: web.Request) -> web.StreamResponse:
+        await never.wait()
+        raise AssertionError
+
+    _uploadable(stand_in, silent)
+    async with asyncio.timeout(20):
+        with pytest.raises(errors.NoAnswer):
+            await images.upload("i", _disk(tmp_path), stall_s=3600, longest_s=0.1)
+
+
 async def test_a_store_that_is_full_is_a_quota(images: Images, stand_in: StandIn, tmp_path: Path) -> None:
     async def full(_: web.Request) -> web.Response:
         return web.Response(status=413, text="<html><h1>413</h1>Image storage quota exceeded</html>")
