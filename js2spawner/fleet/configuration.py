@@ -262,7 +262,6 @@ class Js2Fleet(SingletonConfigurable):
         saves = Saves(
             fleet,
             SavedImages(fleet.desks, saves_key, fleet.clock),
-            allowance=self.catalog.allowance_for,
             log=self.log,
             patience=Patience(copy_s=self.save_timeout_s),
         )

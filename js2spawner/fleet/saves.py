@@ -1,7 +1,8 @@
 """Saves under way: feeds what is seen into `saving.decide` and carries out what follows.
 
-Nothing of it is stored by us. From the moment the cloud begins to copy, the image itself says whose it is and which
-attempt's, so a hub that was restarted finds it there and goes on; a save that had not come so far begins anew.
+From the moment the cloud begins to copy, the image itself says whose it is and which attempt's, and the attempt's
+record says which image, since what an image says can be copied to another. So a hub that was restarted finds it and
+goes on. A save that had not come so far is over, and its owner is told.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import secrets
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from js2spawner.cloud.errors import CloudError, Throttled, Unreachable
@@ -23,7 +24,7 @@ from js2spawner.fleet.store import Timing
 from js2spawner.fleet.typical import Typical
 from js2spawner.handshake.messages import Quiet
 from js2spawner.instance import Instant, Record, Running
-from js2spawner.saved import Allowance, Unfinished, Words
+from js2spawner.saved import Unfinished, Words
 from js2spawner.saving import (
     Asked,
     Begun,
@@ -44,6 +45,7 @@ from js2spawner.saving import (
     Seal,
     Sealed,
     Sighting,
+    State,
     Tick,
     Unanswered,
     decide,
@@ -77,14 +79,11 @@ class Saves:
         fleet: Fleet,
         images: SavedImages,
         *,
-        allowance: Callable[[str], Allowance],
         log: Log,
         patience: Patience = Patience(),  # noqa: B008 - a frozen value
         pace: Pace = Pace(),
     ) -> None:
-        """`allowance(image)` says what may be kept of servers of that image of the catalog."""
         self.images = images
-        self._allowance = allowance
         self._fleet = fleet
         self._log = log
         self._patience = patience
@@ -97,6 +96,7 @@ class Saves:
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovered_at: Instant | None = None
         self._left_behind: dict[str, set[str]] = {}
+        self._quiet_for: dict[str, str] = {}
         fleet.when_over(self._over)
 
     def start(self) -> None:
@@ -169,6 +169,7 @@ class Saves:
     def orders(self, record: Record, quiet_for: str) -> tuple[Quiet | None, float | None]:
         """What a guest is told that reports to keep quiet for this save, and in how many seconds to report again."""
         attempt_id = record.attempt_id
+        self._quiet_for[attempt_id] = quiet_for
         save = self.under_way(attempt_id)
         if save is not None:
             self.feed(save.id, Said(quiet_for == save.id))
@@ -195,6 +196,8 @@ class Saves:
         now = self._clock()
         step = decide(before, sighting, now)
         save = self._saves[save_id] = step.save
+        if save.image_id != before.image_id and not save.over:
+            self._fleet.amend(save.words.attempt_id, lambda r: replace(r, copy_id=save.image_id, copy_gb=save.most_gb))
         if type(save.state) is not type(before.state):
             self._moved(before, save, now)
         for effect in step.effects:
@@ -204,7 +207,7 @@ class Saves:
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
-    def _save(self, record: Record, words: Words, most_gb: float, begun_at: Instant, state: Asked | Copying) -> Save:
+    def _save(self, record: Record, words: Words, most_gb: float, begun_at: Instant, state: State) -> Save:
         return Save(
             words=words,
             server=record.owner.server,
@@ -292,6 +295,7 @@ class Saves:
 
     def _over(self, record: Record) -> None:
         self._soon.pop(record.attempt_id, None)
+        self._quiet_for.pop(record.attempt_id, None)
         if save := self.under_way(record.attempt_id):
             self.feed(save.id, Dropped(failure("save-stopped")))
 
@@ -299,6 +303,13 @@ class Saves:
         """Whether a save that an earlier hub process began may still turn up."""
         found_at = self._recovered_at
         return found_at is None or self._clock() - found_at < self._patience.look_up_s
+
+    def may_be_found_of(self, record: Record) -> bool:
+        """Whether a save of this instance may: nobody has looked yet, or its guest is quiet for one that is unknown."""
+        if record.plan.region not in self._left_behind:
+            return True
+        quiet_for = self._quiet_for.get(record.attempt_id, "")
+        return bool(quiet_for) and quiet_for not in self._saves and self.may_be_found()
 
     async def _look_after(self) -> None:
         while True:
@@ -324,13 +335,13 @@ class Saves:
 
     def _sort(self, region: str, unfinished: list[Unfinished]) -> None:
         """Take up what an earlier hub process began, and delete what nobody will finish, once it was seen twice."""
-        claimed = [each.words.save_id for each in unfinished]
         strays: set[str] = set()
-        for each in unfinished:
+        # Ours before what only says the same: whichever is met first is taken for the save.
+        for each in sorted(unfinished, key=lambda found: not self._written_down(found)):
             known = self._saves.get(each.words.save_id)
-            if known is None and claimed.count(each.words.save_id) == 1 and self._take_up(each):
+            if known is None and self._take_up(each):
                 continue
-            if known is None or known.over:
+            if known is None or known.over or known.image_id not in ("", each.image.id):
                 strays.add(each.image.id)
                 if each.image.id in self._left_behind.get(region, ()):
                     self._log.warning("image %s of an unfinished save: deleting it", each.image.id)
@@ -338,14 +349,24 @@ class Saves:
         self._left_behind[region] = strays
 
     def _take_up(self, found: Unfinished) -> bool:
-        record = self._fleet.get(found.words.attempt_id)
+        record, now = self._fleet.get(found.words.attempt_id), self._clock()
         if record is None or not isinstance(record.state, Running) or record.plan.region != found.region:
             return False
+        begun_at = found.words.saved_at.timestamp()
+        if not self._written_down(found):
+            # Begun when the hub died before it could write that down, or somebody's who says what ours said.
+            self._log.warning("%s: save %s is lost", record.owner, found.words.save_id)
+            lost = Failed(now, failure("save-interrupted"), found.image.id)
+            self._saves[found.words.save_id] = self._save(record, found.words, 0, begun_at, lost)
+            return False
         self._log.info("%s: save %s is found again", record.owner, found.words.save_id)
-        most_gb = self._allowance(record.plan.image).most_gb
-        copying = Copying(self._clock(), found.image.id)
-        self._add(self._save(record, found.words, most_gb, found.words.saved_at.timestamp(), copying))
+        copying = Copying(now, found.image.id)
+        self._add(self._save(record, found.words, record.copy_gb, begun_at, copying))
         return True
+
+    def _written_down(self, found: Unfinished) -> bool:
+        record = self._fleet.get(found.words.attempt_id)
+        return record is not None and found.image.id == record.copy_id
 
     async def _discard(self, unfinished: Unfinished) -> None:
         try:

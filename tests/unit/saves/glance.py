@@ -14,14 +14,12 @@ from js2spawner.fleet.saved_images import SavedImages
 from js2spawner.fleet.saves import Pace, Saves
 from js2spawner.handshake.messages import Quiet
 from js2spawner.instance import Booting, Building, Hello, Listening, Owner, Progressed, Record, Running, Taken
-from js2spawner.saved import Allowance
 from js2spawner.saving import Patience
 from tests.unit.fleet.stand_ins import Compute, fleet_over, until
 from tests.unit.lives import PLAN
 from tests.unit.saves.made import KEY, image
 
 QUICK = Pace(look_s=0.01, sweep_s=0.01)
-ALLOWANCE = Allowance(most=3, most_gb=40, share=True, freezers=())
 
 
 class Images:
@@ -112,7 +110,6 @@ def saves_of(fleet: Fleet, images: Images) -> Saves:
     return Saves(
         fleet,
         SavedImages(fleet.desks, KEY, fleet.clock),
-        allowance=lambda _: ALLOWANCE,
         log=fleet._log,
         patience=Patience(look_up_s=0.3),
         pace=QUICK,

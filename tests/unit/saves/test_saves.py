@@ -15,7 +15,7 @@ from js2spawner.saved import Saved
 from js2spawner.saving import Failed, Ready, Save
 from tests.unit.fleet.stand_ins import eventually
 from tests.unit.saves.glance import Images, Stage, running, saves_of
-from tests.unit.saves.made import KEY, WORDS, image
+from tests.unit.saves.made import KEY, image
 
 
 def begin(stage: Stage) -> Save:
@@ -235,13 +235,60 @@ async def test_images_that_are_not_provably_ours_are_never_touched(tmp_path: Pat
         assert stage.images.kept.keys() == {"forged", "other"}
 
 
-async def test_of_two_images_that_claim_to_be_one_save_none_is_sealed(tmp_path: Path) -> None:
+async def test_what_was_put_in_the_place_of_a_copy_while_the_hub_was_away_is_never_sealed(tmp_path: Path) -> None:
     async with running(tmp_path) as stage:
-        words = replace(WORDS, attempt_id=stage.record.attempt_id)
-        for name in ("one", "two"):
-            stage.images.kept[name] = image("active", id=name, properties=KEY.begin(words))
+        save, image_id = await copying(stage)
+        stage.report()
+        await stage.saves.stop()
+        copied = stage.images.kept.pop(image_id)
+        stage.images.kept["mallory-s"] = replace(copied, id="mallory-s", status="active")
+        stage.saves = saves_of(stage.fleet, stage.images)
+        stage.saves.start()
+        await eventually(lambda: stage.saves.get(save.id) is not None)
+        await failed(stage, save, "save-interrupted")
         await eventually(lambda: not stage.images.kept)
-        assert stage.saves.under_way(stage.record.attempt_id) is None
+
+
+async def test_what_only_says_that_it_is_the_copy_does_not_keep_the_copy_from_being_found(tmp_path: Path) -> None:
+    async with running(tmp_path) as stage:
+        save, image_id = await copying(stage)
+        stage.report()
+        await stage.saves.stop()
+        copied = stage.images.kept.pop(image_id)
+        stage.images.kept |= {"mallory-s": replace(copied, id="mallory-s"), image_id: copied}
+        stage.saves = saves_of(stage.fleet, stage.images)
+        stage.saves.start()
+        await eventually(lambda: stage.images.kept.keys() == {image_id})
+        found = stage.saves.under_way(stage.record.attempt_id)
+        assert found is not None
+        assert (found.id, found.most_gb) == (save.id, 40)
+
+
+async def test_a_copy_that_the_hub_died_before_writing_down_is_deleted_and_its_owner_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as stage:
+        save, image_id = await copying(stage)
+        stage.report()
+        await stage.saves.stop()
+        stage.fleet.amend(stage.record.attempt_id, lambda r: replace(r, copy_id=""))
+        stage.saves = saves_of(stage.fleet, stage.images)
+        stage.saves.start()
+        await eventually(lambda: stage.saves.get(save.id) is not None)
+        await failed(stage, save, "save-interrupted")
+        await eventually(lambda: image_id not in stage.images.kept)
+        assert stage.report() is None
+        assert stage.saves.latest(stage.record.attempt_id) == stage.saves.get(save.id)
+
+
+async def test_until_it_has_looked_a_hub_that_was_restarted_says_that_a_save_may_be_found(tmp_path: Path) -> None:
+    async with running(tmp_path) as stage:
+        await stage.saves.stop()
+        stage.saves = saves_of(stage.fleet, stage.images)
+        assert stage.saves.may_be_found_of(stage.record)
+        stage.saves.start()
+        await eventually(lambda: not stage.saves.may_be_found_of(stage.record))
+        stage.saves.orders(stage.record, "5a5e0000000000ff")
+        assert stage.saves.may_be_found_of(stage.record)
+        await eventually(lambda: not stage.saves.may_be_found_of(stage.record))
 
 
 async def test_a_guest_that_may_be_saved_soon_is_asked_to_report_often(tmp_path: Path) -> None:
