@@ -10,11 +10,12 @@ from jupyterhub.apihandlers import APIHandler
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.static import CacheControlStaticFilesHandler
 from jupyterhub.scopes import needs_scope
-from jupyterhub.utils import get_accepted_mimetype, url_escape_path, url_path_join
+from jupyterhub.utils import url_escape_path, url_path_join
 from tornado import web
 from tornado.httputil import url_concat
 
 from js2spawner import library_handlers, save_handlers
+from js2spawner.answering import PageOrJson
 from js2spawner.lease import Lease, sentence
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -74,14 +75,11 @@ class LeasesHandler(APIHandler):
         self.finish({"leases": leases})
 
 
-class LeaseHandler(BaseHandler):
+class LeaseHandler(PageOrJson):
     """One server's lease as a page, or as JSON for who accepts that; POST extends it."""
 
-    # Scripts may ask too, with a token that may start and stop the server.
-    _accept_token_auth = True
-
     async def get(self, user_name: str, server_name: str | None = None) -> None:
-        if self.current_user is None and not self._wants_json:
+        if self.current_user is None and not self.wants_json:
             self.redirect(url_concat(self.settings["login_url"], {"next": self.request.path}))
             return
         await self._show(user_name, server_name or "")
@@ -102,7 +100,7 @@ class LeaseHandler(BaseHandler):
         except ValueError as error:
             # The sentence goes in as an argument: a "%" in it is no formatting.
             raise web.HTTPError(409, "%s", str(error)) from None
-        if self._wants_json:
+        if self.wants_json:
             await self._answer(user, server_name, lease)
         else:
             # Seen again by reloading, not sent again.
@@ -118,7 +116,7 @@ class LeaseHandler(BaseHandler):
     async def _answer(self, user: Any, server_name: str, lease: Lease | None) -> None:
         model = lease_model(lease, server_name, datetime.now(UTC))
         self.set_header("Cache-Control", "no-store")
-        if self._wants_json:
+        if self.wants_json:
             self.set_header("Content-Type", "application/json")
             self.finish(model)
             return
@@ -126,20 +124,6 @@ class LeaseHandler(BaseHandler):
             "lease.html", user=user, server_name=server_name, lease=model, xsrf_token=self.xsrf_token.decode("ascii")
         )
         self.finish(page)
-
-    @property
-    def _wants_json(self) -> bool:
-        accepted = get_accepted_mimetype(
-            self.request.headers.get("Accept", ""), choices=["text/html", "application/json"]
-        )
-        return bool(accepted == "application/json")
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """A script gets JSON, a person a page."""
-        if self._wants_json:
-            APIHandler.write_error(self, status_code, **kwargs)
-        else:
-            super().write_error(status_code, **kwargs)
 
 
 class ConsoleHandler(BaseHandler):

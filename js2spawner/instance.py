@@ -166,8 +166,8 @@ class Record:
     state) so that a start after a hub's crash resumes the same notebook. `boot_id` is the guest's own word for the
     boot in which it took the assignment: a hello of another one comes from an instance that was rebooted. `set_aside`:
     its notebook could not be reached, so a start makes a new instance rather than take this one up.
-    `unclaimed_since` is set when no spawner vouches for the attempt. `copy_id`: the image into which the cloud copies it
-    for a save, and `copy_gb` how large that may become; only this image is ever taken for that save's.
+    `unclaimed_since` is set when no spawner vouches for the attempt. `copy_id`: the image into which the cloud copies
+    it for a save, and `copy_gb` how large that may become; only this image is ever taken for that save's.
     """
 
     attempt_id: str

@@ -11,15 +11,15 @@ from jinja2 import Environment
 from jupyterhub.apihandlers import APIHandler
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.scopes import needs_scope
-from jupyterhub.user import User
 from tornado import web
 from tornado.escape import json_encode
 
+from js2spawner.asking import who_asks
 from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.library_page import Held, Software, for_others, held
 from js2spawner.library_search import ASKED_AT_MOST, Found, search
 from js2spawner.library_shown import KIND_TITLES, as_json, shown
-from js2spawner.options import Offer, Who
+from js2spawner.options import Offer
 
 # As long as the choice page waits: then what was known before is shown.
 _PATIENCE_S = 3.0
@@ -38,18 +38,8 @@ class _OfLibrary(BaseHandler):
     def _fleet(self) -> Js2Fleet:
         return Js2Fleet.instance(config=self.config, log=self.log)
 
-    @property
-    def _who(self) -> Who:
-        """A user with their groups. A service has none: it sees all if it may do to servers what an admin may."""
-        caller = self.current_user
-        groups = frozenset(group.name for group in caller.groups) if isinstance(caller, User) else frozenset()
-        admin = bool(getattr(caller, "admin", False))
-        if not isinstance(caller, User):
-            admin = self.has_scope("admin:servers")
-        return Who(caller.name, groups, admin)
-
     async def _images(self) -> tuple[Held, ...]:
-        catalog, who, offers = self._fleet.catalog, self._who, await self._offers()
+        catalog, who, offers = self._fleet.catalog, who_asks(self), await self._offers()
         # A list that nobody has asked for yet is unpacked, which takes some milliseconds for each image.
         return await asyncio.to_thread(held, catalog, who, offers)
 
@@ -76,7 +66,7 @@ class LibraryHandler(_OfLibrary):
             "library.html",
             images=shown(images, datetime.now(UTC)),
             lists=lists,
-            for_others=for_others(self._fleet.catalog, self._who),
+            for_others=for_others(self._fleet.catalog, who_asks(self)),
             asked=asked,
             found=found,
             kind_titles=KIND_TITLES,

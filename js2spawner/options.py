@@ -14,7 +14,7 @@ from js2spawner.catalog import Catalog, FlavorEntry, ImageEntry, Profile, Region
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.lease import duration
 from js2spawner.located_yaml import shown
-from js2spawner.saved import PREFIX, Saved, may_start, plain_gb
+from js2spawner.saved import PREFIX, Saved, is_owner, may_start, plain_gb
 
 FIELDS = ("image", "flavor")
 
@@ -32,11 +32,15 @@ class OptionsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who asks. An admin may use everything in the catalog."""
+    """Who asks. An admin may use everything in the catalog.
+
+    `id` stays when the name changes and is never another's; empty for who is no user of this hub.
+    """
 
     name: str
     groups: frozenset[str]
     admin: bool
+    id: str = ""
 
     def belongs(self, groups: tuple[str, ...] | None) -> bool:
         return groups is None or self.admin or not self.groups.isdisjoint(groups)
@@ -278,7 +282,7 @@ def choices(
     saved: Sequence[Saved] = (),
 ) -> dict[str, Any]:
     """What the form's template shows. `chosen` is what this user asked for last time, kept where it still can be."""
-    mine = [kept for kept in saved if may_start(kept, who) and (kept.owner == who.name or kept.group in who.groups)]
+    mine = [kept for kept in saved if may_start(kept, who) and (is_owner(kept, who) or kept.group in who.groups)]
     offer = _with_saved(offer or NOTHING_KNOWN, mine) or NOTHING_KNOWN
     flavors = [flavor for flavor in catalog.flavors if _offered(flavor, offer)]
     return {
@@ -324,7 +328,7 @@ def _image_shown(image: ImageEntry, catalog: Catalog, who: Who, offer: Offer) ->
 def _saved_shown(kept: Saved, catalog: Catalog, who: Who, offer: Offer) -> dict[str, Any]:
     parent = catalog.image(kept.words.parent)
     told = {
-        "mine": kept.owner == who.name,
+        "mine": is_owner(kept, who),
         "owner": kept.owner,
         "group": kept.group,
         "frozen": kept.frozen,

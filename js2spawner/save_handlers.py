@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from jupyterhub import orm
-from jupyterhub.apihandlers import APIHandler
-from jupyterhub.handlers import BaseHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.user import User
-from jupyterhub.utils import get_accepted_mimetype, url_escape_path, url_path_join
+from jupyterhub.utils import url_escape_path, url_path_join
 from tornado import web
 from tornado.httputil import url_concat
 
 from js2spawner import save_requests, saves_shown
+from js2spawner.answering import PageOrJson
+from js2spawner.asking import who_asks, who_is
 from js2spawner.cloud.errors import CloudError
 from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.fleet.saves import Saves
@@ -36,11 +37,8 @@ def handlers() -> list[Any]:
     ]
 
 
-class _OfSaves(BaseHandler):
-    """What the handlers have in common: pages for people, JSON for scripts, a sentence for whatever goes wrong."""
-
-    # Scripts may ask too, with a token that may start and stop the server.
-    _accept_token_auth = True
+class _OfSaves(PageOrJson):
+    """What the handlers have in common: the saves, whose they are, a sentence for whatever goes wrong."""
 
     @property
     def _fleet(self) -> Js2Fleet:
@@ -53,29 +51,22 @@ class _OfSaves(BaseHandler):
             raise web.HTTPError(503, "The hub has just started and is not ready. Try again in a minute.")
         return self._fleet.saves
 
-    @property
-    def _viewer(self) -> Who:
-        """Who asks. A service has no groups; it may do what an admin may, if it may do so to servers."""
-        caller = self.current_user
-        if isinstance(caller, User):
-            return _who(caller, admin=bool(caller.admin), groups=self._all_groups() if caller.admin else None)
-        return Who(caller.name, self._all_groups(), self.has_scope("admin:servers"))
-
-    def _all_groups(self) -> frozenset[str]:
-        return frozenset(name for (name,) in self.db.query(orm.Group.name))
+    def _may_share_with(self, who: Who) -> frozenset[str]:
+        """People share with groups that they are in, admins with any."""
+        return frozenset(name for (name,) in self.db.query(orm.Group.name)) if who.admin else who.groups
 
     def _owner(self, name: str) -> Who:
         """Whose saved images these are. Those of somebody who was removed are an admin's to look after."""
         user = self.find_user(name)
         if user is not None:
-            return _who(user, admin=False)
-        if not self._viewer.admin:
+            return replace(who_is(user), admin=False)
+        if not who_asks(self).admin:
             raise web.HTTPError(404, "There is no such user.")
         return Who(name, frozenset(), admin=False)
 
     def _signed_in(self) -> bool:
         """Whether somebody asks; a person who is not signed in is sent to do so."""
-        if self.current_user is not None or self._wants_json:
+        if self.current_user is not None or self.wants_json:
             return True
         self.redirect(url_concat(self.settings["login_url"], {"next": self.request.path}))
         return False
@@ -102,24 +93,6 @@ class _OfSaves(BaseHandler):
             return web.HTTPError(503, "%s", f"{error.sentence} Try again in a few minutes.")
         return web.HTTPError(400 if isinstance(error, BadWords) else 409, "%s", str(error))
 
-    @property
-    def _wants_json(self) -> bool:
-        accepted = get_accepted_mimetype(
-            self.request.headers.get("Accept", ""), choices=["text/html", "application/json"]
-        )
-        return bool(accepted == "application/json")
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """A script gets JSON, a person a page."""
-        if self._wants_json:
-            APIHandler.write_error(self, status_code, **kwargs)
-        else:
-            super().write_error(status_code, **kwargs)
-
-
-def _who(user: User, *, admin: bool, groups: frozenset[str] | None = None) -> Who:
-    return Who(user.name, groups or frozenset(group.name for group in user.groups), admin)
-
 
 class SaveHandler(_OfSaves):
     """One server's save: GET shows the form or how it goes, POST begins it, DELETE gives it up."""
@@ -138,7 +111,7 @@ class SaveHandler(_OfSaves):
     async def _show(self, user_name: str, server_name: str) -> None:
         user, spawner = self._find(user_name, server_name)
         model = await self._model(spawner)
-        if self._wants_json:
+        if self.wants_json:
             self._answer(model)
             return
         if spawner.record is not None:
@@ -148,7 +121,7 @@ class SaveHandler(_OfSaves):
     @needs_scope("servers")
     async def _begin(self, user_name: str, server_name: str) -> None:
         user, spawner = self._find(user_name, server_name)
-        as_form = not self._wants_json
+        as_form = not self.wants_json
         asked: dict[str, Any] = (
             {name: self.get_body_argument(name, "") for name in ("title", "note")} if as_form else self._body()
         )
@@ -161,7 +134,7 @@ class SaveHandler(_OfSaves):
             self.set_status(409)
             await self._page(user, server_name, await self._model(spawner), **told)
             return
-        if self._wants_json:
+        if self.wants_json:
             self._answer(await self._model(spawner), status=202)
         else:
             # Seen again by reloading, not sent again.
@@ -231,13 +204,13 @@ class SavedHandler(_OfSaves):
 
     @needs_scope("servers")
     async def _show(self, user_name: str) -> None:
-        owner, saves, problem = self._owner(user_name), self._saves, ""
+        owner, viewer, saves, problem = self._owner(user_name), who_asks(self), self._saves, ""
         try:
             everybodys = await saves.images.all()
         except CloudError as error:
             everybodys, problem = [], f"{error.sentence} What is saved cannot be shown right now."
-        lists = saves_shown.listed(everybodys, self._fleet.catalog, owner, self._viewer)
-        if self._wants_json:
+        lists = saves_shown.listed(everybodys, self._fleet.catalog, owner, viewer)
+        if self.wants_json:
             if problem:
                 raise web.HTTPError(503, "%s", problem)
             self._answer(lists)
@@ -245,8 +218,8 @@ class SavedHandler(_OfSaves):
         page = await self.render_template(
             "saved.html",
             owner=owner.name,
-            under_way=[{"title": each.words.title, "server": each.server} for each in saves.of_owner(owner.name)],
-            groups=sorted(self._viewer.groups),
+            under_way=[{"title": each.words.title, "server": each.server} for each in saves.of_owner(owner.id)],
+            groups=sorted(self._may_share_with(viewer)),
             problem=problem,
             xsrf_token=self.xsrf_token.decode("ascii"),
             **lists,
@@ -266,7 +239,7 @@ class SavedImageHandler(_OfSaves):
 
     @needs_scope("servers")
     async def _change(self, user_name: str, image_id: str) -> None:
-        asked, saves, who, catalog = self._body(), self._saves, self._viewer, self._fleet.catalog
+        asked, saves, who, catalog = self._body(), self._saves, who_asks(self), self._fleet.catalog
         if not asked or not asked.keys() <= {"group", "frozen"}:
             raise web.HTTPError(400, 'Say what to change: {"group": name or ""} or {"frozen": true or false}.')
         group, frozen = asked.get("group"), asked.get("frozen")
@@ -275,7 +248,8 @@ class SavedImageHandler(_OfSaves):
             if "group" in asked:
                 if not isinstance(group, str):
                     raise web.HTTPError(400, "The group must be a name, or empty for nobody.")
-                saved = await save_requests.share(saves, catalog, who, saved, group)
+                groups = self._may_share_with(who)
+                saved = await save_requests.share(saves, catalog, who, saved, group, groups)
             if "frozen" in asked:
                 if not isinstance(frozen, bool):
                     raise web.HTTPError(400, "“frozen” must be true or false.")
@@ -295,11 +269,12 @@ class SavedImageHandler(_OfSaves):
 
     async def _saved(self, user_name: str, image_id: str) -> Any:
         """The image, if it is this user's and the caller may change it: the token's scope was asked for by the user."""
-        saved = await save_requests.changeable(self._saves, self._viewer, image_id)
-        if saved.owner != user_name:
+        viewer = who_asks(self)
+        saved = await save_requests.changeable(self._saves, viewer, image_id)
+        if not saves_shown.belongs_on_page(saved, self._owner(user_name), viewer):
             raise NotPossible("There is no such saved image of yours.")
         return saved
 
     @property
-    def _wants_json(self) -> bool:
+    def wants_json(self) -> bool:
         return True

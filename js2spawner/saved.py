@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 PREFIX = "saved:"
 """Before Glance's id in a choice: no name of a catalog can look like that."""
 
-SAVE, OWNER, NOTE, PARENT, SAVED_AT = "js2_save", "js2_owner", "js2_note", "js2_parent", "js2_saved_at"
+SAVE, NOTE, PARENT, SAVED_AT = "js2_save", "js2_note", "js2_parent", "js2_saved_at"
+OWNER, OWNER_ID = "js2_owner", "js2_owner_id"
 GROUP, FROZEN, BEGUN, SEAL = "js2_group", "js2_frozen", "js2_begun", "js2_seal"
-_TOLD = (HUB_KEY, SAVE, OWNER, TITLE, NOTE, PARENT, SAVED_AT, ATTEMPT_KEY)
+_TOLD = (HUB_KEY, SAVE, OWNER, OWNER_ID, TITLE, NOTE, PARENT, SAVED_AT, ATTEMPT_KEY)
 
 _GLANCE_ID = re.compile(r"[0-9a-fA-F-]{36}")
 
@@ -75,10 +76,14 @@ def _line(value: object, where: str, word: str, most: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What is said of a save from its beginning on: none of it changes later."""
+    """What is said of a save from its beginning on: none of it changes later.
+
+    `owner` is what the owner was called, `owner_id` who they are: a name may be another's one day.
+    """
 
     save_id: str
     owner: str
+    owner_id: str
     title: str
     note: str
     parent: str
@@ -87,7 +92,8 @@ class Words:
 
     def properties(self, hub_id: str) -> dict[str, str]:
         at = self.saved_at.astimezone(UTC).isoformat(timespec="seconds")
-        values = (hub_id, self.save_id, self.owner, self.title, self.note, self.parent, at, self.attempt_id)
+        owner = (self.owner, self.owner_id)
+        values = (hub_id, self.save_id, *owner, self.title, self.note, self.parent, at, self.attempt_id)
         return dict(zip(_TOLD, values, strict=True))
 
 
@@ -191,6 +197,7 @@ def _words(properties: Mapping[str, str]) -> Words | None:
     return Words(
         save_id=properties[SAVE],
         owner=properties[OWNER],
+        owner_id=properties[OWNER_ID],
         title=properties[TITLE],
         note=properties[NOTE],
         parent=properties[PARENT],
@@ -202,14 +209,19 @@ def _words(properties: Mapping[str, str]) -> Words | None:
 # ---- who may do what ------------------------------------------------------------------------------------------------
 
 
+def is_owner(saved: Saved, who: Who) -> bool:
+    """Whether it is this very person's, and not somebody's who had the name before."""
+    return bool(who.id) and who.id == saved.words.owner_id
+
+
 def may_start(saved: Saved, who: Who) -> bool:
     """The owner, the members of the group it is shared with, admins."""
-    return who.admin or who.name == saved.owner or (bool(saved.group) and saved.group in who.groups)
+    return who.admin or is_owner(saved, who) or (bool(saved.group) and saved.group in who.groups)
 
 
 def may_change(saved: Saved, who: Who) -> bool:
     """Share and delete: the owner and admins."""
-    return who.admin or who.name == saved.owner
+    return who.admin or is_owner(saved, who)
 
 
 # ---- how much may be kept -------------------------------------------------------------------------------------------

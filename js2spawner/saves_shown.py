@@ -9,7 +9,7 @@ from js2spawner.catalog import Catalog
 from js2spawner.fleet.typical import Typical
 from js2spawner.instance import Instant
 from js2spawner.options import Who
-from js2spawner.saved import PREFIX, Allowance, Saved, may_change, may_start, plain_gb
+from js2spawner.saved import PREFIX, Allowance, Saved, is_owner, may_change, may_start, plain_gb
 from js2spawner.saving import Asked, Checking, Copying, Failed, Ready, Save
 
 STAGES = {
@@ -92,15 +92,24 @@ def saved_shown(saved: Saved, catalog: Catalog, who: Who) -> dict[str, Any]:
 
 
 def listed(everybodys: list[Saved], catalog: Catalog, owner: Who, viewer: Who) -> dict[str, list[dict[str, Any]]]:
-    """What `owner` has, and what others share with them, as `viewer` sees it (an admin may look at anybody's)."""
+    """What `owner` has, and what others share with them, as `viewer` sees it.
+
+    An admin may look at anybody's, and sees what those left who had that name before.
+    """
+    mine = [each for each in everybodys if belongs_on_page(each, owner, viewer)]
     return {
-        "mine": [saved_shown(each, catalog, viewer) for each in everybodys if each.owner == owner.name],
+        "mine": [saved_shown(each, catalog, viewer) for each in mine],
         "shared": [
             saved_shown(each, catalog, viewer)
             for each in everybodys
-            if each.owner != owner.name and each.group in owner.groups and may_start(each, owner)
+            if each not in mine and each.group in owner.groups and may_start(each, owner)
         ],
     }
+
+
+def belongs_on_page(saved: Saved, owner: Who, viewer: Who) -> bool:
+    """Whether it is on the owner's page as one of theirs."""
+    return is_owner(saved, owner) or (viewer.admin and saved.owner == owner.name)
 
 
 def allowance_shown(allowance: Allowance, kept_gb: list[float]) -> dict[str, Any]:

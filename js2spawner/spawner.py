@@ -19,11 +19,12 @@ from jupyterhub.spawner import Spawner
 from traitlets import Float, Integer, default
 
 from js2spawner import options
+from js2spawner.asking import who_is
 from js2spawner.assignments import assignment_for
 from js2spawner.cloud.errors import CloudError
 from js2spawner.decide import recover
 from js2spawner.failures import Failure, failure, failure_of
-from js2spawner.fleet.configuration import FleetNotReady, Js2Fleet
+from js2spawner.fleet.configuration import FleetNotReady
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.reach import answers_http
 from js2spawner.fleet.records_json import dump, load
@@ -35,8 +36,8 @@ from js2spawner.handshake.messages import Lease as LeaseNotice
 from js2spawner.instance import Ended, Owner, Plan, Record, Running
 from js2spawner.lease import Lease, lease
 from js2spawner.refusals import LastFailure, StartRefused, refusal_of
-from js2spawner.saved import NOTHING_KEPT, Allowance, Saved, saved_id
-from js2spawner.saving import Save
+from js2spawner.saved import Saved
+from js2spawner.spawner_saved import WithSavedImages
 
 # Activity that the guest reports is written with every third report at most: each write costs the hub a commit.
 _REPORTS_PER_WRITE = 3
@@ -44,7 +45,7 @@ _REPORTS_PER_WRITE = 3
 _HARD_END_SLACK_S = 3600.0
 
 
-class Js2Spawner(Spawner):
+class Js2Spawner(WithSavedImages, Spawner):
     """Gives every server of every user an OpenStack instance of its own."""
 
     reach_timeout_s = Float(
@@ -76,19 +77,8 @@ class Js2Spawner(Spawner):
     # ---- what this spawner stands for -------------------------------------------------------------------------------
 
     @property
-    def hub_fleet(self) -> Js2Fleet:
-        """The hub's fleet and its settings; one per process."""
-        return Js2Fleet.instance(config=self.config, log=self.log)
-
-    @property
     def owner(self) -> Owner:
         return Owner(self.user.name, self.name)
-
-    @property
-    def record(self) -> Record | None:
-        """The attempt this spawner stands for, as the open fleet knows it."""
-        fleet = self.hub_fleet.fleet
-        return fleet.get(self._attempt_id) if fleet and self._attempt_id else None
 
     @property
     def ready(self) -> bool:
@@ -155,25 +145,15 @@ class Js2Spawner(Spawner):
 
     def who(self) -> options.Who:
         """The user, as what may be asked for is decided by."""
-        return options.Who(self.user.name, frozenset(group.name for group in self.user.groups), bool(self.user.admin))
+        return who_is(self.user)
 
     async def _choice(self, raw: object) -> options.Choice:
         """The choice, checked. Raises StartRefused; FleetNotReady or CloudError when it names a saved image."""
         try:
-            saved = await self._saved_of(raw)
+            saved = await self.saved_of(raw)
             return options.check(raw, catalog=self.hub_fleet.catalog, who=self.who(), saved=saved)
         except options.OptionsError as error:
             raise StartRefused(str(error), reason=failure("options").name) from None
-
-    async def _saved_of(self, raw: object) -> list[Saved]:
-        """The saved image that is asked for, as the cloud has it now: a change behind our back must not be missed."""
-        image_id = saved_id(raw.get("image")) if isinstance(raw, Mapping) else ""
-        if not image_id:
-            return []
-        await self.hub_fleet.ready()
-        saves = self.hub_fleet.saves
-        found = await saves.images.find(image_id) if saves else None
-        return [found] if found else []
 
     async def _render_form(self, _spawner: Spawner) -> str:
         catalog = self.hub_fleet.catalog
@@ -183,25 +163,14 @@ class Js2Spawner(Spawner):
             fleet = await self.hub_fleet.ready()
             desk = fleet.desks[catalog.home_region.name]
             offer, saved = await asyncio.gather(
-                desk.offer(fleet.history.totals(), patience_s=self.form_patience_s), self._all_saved()
+                desk.offer(fleet.history.totals(), patience_s=self.form_patience_s),
+                self.all_saved(self.form_patience_s),
             )
         except (FleetNotReady, StoreFailed) as error:
             self.log.error("the choice page goes without the cloud's answers: %s", error)
         shown = options.choices(catalog, self.who(), offer, self.user_options or {}, datetime.now(UTC), saved)
         template = self.user.settings["jinja2_env"].get_template("options_form.html")
         return str(await template.render_async(base_url=self.hub.base_url, user_path=self.user.escaped_name, **shown))
-
-    async def _all_saved(self) -> list[Saved]:
-        """Everybody's saved images; none when the cloud does not answer in time."""
-        saves = self.hub_fleet.saves
-        if saves is None:
-            return []
-        try:
-            async with asyncio.timeout(self.form_patience_s):
-                return await saves.images.all()
-        except (CloudError, TimeoutError) as error:
-            self.log.warning("the choice page goes without saved images: %s", error)
-            return []
 
     # ---- certificates -----------------------------------------------------------------------------------------------
 
@@ -454,30 +423,6 @@ class Js2Spawner(Spawner):
             now=datetime.now(UTC),
             held=self.saving is not None,
         )
-
-    # ---- saving -----------------------------------------------------------------------------------------------------
-
-    @property
-    def saving(self) -> Save | None:
-        """What is being saved of the instance at the moment."""
-        saves = self.hub_fleet.saves
-        return saves.under_way(self._attempt_id) if saves and self._attempt_id else None
-
-    @property
-    def allowance(self) -> Allowance:
-        """What may be kept of the server that runs; nothing while none does."""
-        record = self.record
-        running = record is not None and isinstance(record.state, Running)
-        return self.hub_fleet.catalog.allowance_for(record.plan.image) if record and running else NOTHING_KEPT
-
-    @property
-    def image_shown(self) -> str:
-        """What the pages call the image of the server: of a saved one the name its owner gave it."""
-        chosen = (self.user_options or {}).get("image")
-        if not saved_id(chosen):
-            return str(chosen or "")
-        record = self.record
-        return record.plan.image_title if record is not None and record.plan.saved else "a saved image"
 
     async def extend(self) -> Lease:
         """Give the server more time. Raises ValueError with a sentence when it may have no more."""

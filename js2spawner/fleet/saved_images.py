@@ -19,6 +19,8 @@ from js2spawner.library.properties import KIND, SAVED
 from js2spawner.saved import Key, Saved, Unfinished, Words
 
 _FRESH_S = 15.0
+
+Condition = Callable[[Saved], None]
 _KEY_BYTES = 32
 
 
@@ -90,17 +92,24 @@ class SavedImages:
         await self._desks[region].cloud.images.update(image.id, put=self.key.seal(image, words))
         self._forget(region)
 
-    async def share(self, image_id: str, group: str) -> Saved | None:
-        """Let a group start it, or ("") nobody but the owner. None when it is no saved image any more."""
-        return await self._change(image_id, lambda saved: (group, saved.frozen))
+    async def share(self, image_id: str, group: str, *, only_if: Condition) -> Saved | None:
+        """Let a group start it, or ("") nobody but the owner. None when it is no saved image any more.
 
-    async def freeze(self, image_id: str, *, frozen: bool) -> Saved | None:
-        """Keep it from being deleted or changed, in the cloud too, or let go of it."""
-        return await self._change(image_id, lambda saved: (saved.group, frozen))
+        `only_if` gets the image as it is when nobody else changes it, and raises what is to be raised.
+        """
+        return await self._change(image_id, only_if, lambda saved: (group, saved.frozen))
 
-    async def delete(self, saved: Saved) -> None:
-        """Delete it for good. Raises Conflict while the storage holds it for a running instance."""
-        await self.discard(saved.region, saved.id)
+    async def freeze(self, image_id: str, *, frozen: bool, only_if: Condition) -> Saved | None:
+        """Keep it from being deleted or changed, in the cloud too, or let go of it. `only_if` as with `share`."""
+        return await self._change(image_id, only_if, lambda saved: (saved.group, frozen))
+
+    async def delete(self, saved: Saved, *, only_if: Condition) -> None:
+        """Delete it for good. Raises Conflict while the storage holds it for a running instance. `only_if` as above."""
+        async with self._changing:
+            current = await self.find(saved.id)
+            if current is not None:
+                only_if(current)
+                await self.discard(current.region, current.id)
 
     async def discard(self, region: str, image_id: str) -> None:
         """Delete an image; one that is gone is no error."""
@@ -111,11 +120,12 @@ class SavedImages:
         finally:
             self._forget(region)
 
-    async def _change(self, image_id: str, to: Callable[[Saved], tuple[str, bool]]) -> Saved | None:
+    async def _change(self, image_id: str, only_if: Condition, to: Callable[[Saved], tuple[str, bool]]) -> Saved | None:
         async with self._changing:
             saved = await self.find(image_id)
             if saved is None:
                 return None
+            only_if(saved)
             group, frozen = to(saved)
             sealed = self.key.seal(saved.image, saved.words, group=group, frozen=frozen)
             images = self._desks[saved.region].cloud.images

@@ -122,9 +122,9 @@ class Saves:
         """The newest save of an attempt, over or not."""
         return next((s for s in reversed(self._saves.values()) if s.words.attempt_id == attempt_id), None)
 
-    def of_owner(self, owner: str) -> list[Save]:
+    def of_owner(self, owner_id: str) -> list[Save]:
         """What somebody saves at the moment."""
-        return [save for save in self._saves.values() if save.words.owner == owner and not save.over]
+        return [save for save in self._saves.values() if save.words.owner_id == owner_id and not save.over]
 
     def seconds(self, save_id: str) -> dict[str, float]:
         """How long the stages took that are through."""
@@ -140,12 +140,13 @@ class Saves:
 
     # ---- changing ---------------------------------------------------------------------------------------------------
 
-    def begin(self, record: Record, title: str, note: str, *, most_gb: float) -> Save:
+    def begin(self, record: Record, title: str, note: str, *, owner_id: str, most_gb: float) -> Save:
         """Begin to save a running instance; the caller has checked that it may be."""
         now = self._clock()
         words = Words(
             save_id=secrets.token_hex(8),
             owner=record.owner.user,
+            owner_id=owner_id,
             title=title,
             note=note,
             parent=record.plan.image,

@@ -19,8 +19,8 @@ from tests.unit.saves.made import IMAGE_ID, WORDS, saved
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CATALOG = Catalog.load(Path(__file__).resolve().parents[2] / "hub_config" / "catalog.demo.yaml")
-ALICE = Who("alice", frozenset(), admin=True)
-BOB = Who("bob", frozenset(), admin=False)
+ALICE = Who("alice", frozenset(), admin=True, id="1-alice")
+BOB = Who("bob", frozenset(), admin=False, id="1-bob")
 CAROL = Who("carol", frozenset({"climate-course"}), admin=False)
 
 
@@ -262,7 +262,7 @@ def saved_choice(who: Who, kept: Any, **asked: str) -> Any:
 
 
 def test_a_saved_image_is_started_under_the_terms_of_the_image_it_comes_from():
-    choice = saved_choice(Who("alice", frozenset(), admin=False), saved(region="here"))
+    choice = saved_choice(Who("alice", frozenset(), admin=False, id="1-alice"), saved(region="here"))
     assert (choice.saved.id, choice.image.title, choice.image.image) == (IMAGE_ID, "My course", IMAGE_ID)
     assert (choice.profile.name, choice.region.name, choice.flavor.name) == ("demo", "here", "m3.tiny")
 
@@ -274,21 +274,21 @@ def test_somebody_else_s_saved_image_is_as_if_it_did_not_exist():
     with pytest.raises(OptionsError) as foreign:
         saved_choice(BOB, kept)
     assert str(missing.value) == str(foreign.value)
-    assert saved_choice(Who("bob", frozenset({"bio101"}), admin=False), kept).saved is kept
+    assert saved_choice(Who("bob", frozenset({"bio101"}), admin=False, id="1-bob"), kept).saved is kept
     assert saved_choice(ALICE, kept).saved is kept
 
 
 def test_what_only_a_group_may_use_is_not_opened_to_others_by_a_copy():
     kept = saved(replace(WORDS, parent="climate-course"), region="here", group="bio101")
     with pytest.raises(OptionsError, match="Only for members of climate-course"):
-        saved_choice(Who("bob", frozenset({"bio101"}), admin=False), kept)
+        saved_choice(Who("bob", frozenset({"bio101"}), admin=False, id="1-bob"), kept)
 
 
 def test_a_saved_image_needs_the_disk_it_was_made_on_and_its_parent_s_gpu():
     kept = saved(region="here", min_disk_gb=60)
     large = {name: nova(name, 8, 30, disk_gb=60) for name in ("m3.medium",)}
     offer = replace(OFFER, flavors={**OFFER.flavors, **large})
-    alice = Who("alice", frozenset(), admin=False)
+    alice = Who("alice", frozenset(), admin=False, id="1-alice")
     chosen = check({"image": SAVED}, catalog=CATALOG, who=alice, offer=offer, saved=[kept])
     assert chosen.flavor.name == "m3.medium"
     with pytest.raises(OptionsError, match="cannot use the GPU"):
@@ -297,8 +297,8 @@ def test_a_saved_image_needs_the_disk_it_was_made_on_and_its_parent_s_gpu():
 
 def test_the_form_shows_what_is_mine_or_my_group_s_and_an_admin_no_more_than_that():
     theirs = saved(region="here", group="bio101", frozen=True)
-    bob = Who("bob", frozenset({"bio101"}), admin=False)
-    for who, shown_to in ((bob, True), (Who("alice", frozenset(), admin=False), True), (BOB, False)):
+    bob = Who("bob", frozenset({"bio101"}), admin=False, id="1-bob")
+    for who, shown_to in ((bob, True), (Who("alice", frozenset(), admin=False, id="1-alice"), True), (BOB, False)):
         images = choices(CATALOG, who, OFFER, {}, NOW, [theirs])["images"]
         assert [each["name"] for each in images if "saved" in each] == ([SAVED] if shown_to else [])
     root = Who("root", frozenset(), admin=True)
@@ -308,7 +308,7 @@ def test_the_form_shows_what_is_mine_or_my_group_s_and_an_admin_no_more_than_tha
 
 
 def test_a_saved_image_is_expected_to_start_as_its_parent_does_and_can_be_the_last_choice():
-    alice = Who("alice", frozenset(), admin=False)
+    alice = Who("alice", frozenset(), admin=False, id="1-alice")
     context = choices(CATALOG, alice, OFFER, {"image": SAVED, "flavor": "m3.tiny"}, NOW, [saved(region="here")])
     assert context["typical"][f"{SAVED}|m3.tiny"] == context["typical"]["minimal|m3.tiny"]
     assert context["chosen"] == {"image": SAVED, "flavor": "m3.tiny"}

@@ -18,8 +18,8 @@ from tests.unit.saves.test_requests import CATALOG
 from .rendering import HOSTILE, Page, render
 from .test_home_and_lease_pages import a_spawner, home
 
-ALICE = Who("alice", frozenset({"maps"}), admin=False)
-BOB = Who("bob", frozenset({"maps"}), admin=False)
+ALICE = Who("alice", frozenset({"maps"}), admin=False, id="1-alice")
+BOB = Who("bob", frozenset({"maps"}), admin=False, id="1-bob")
 
 
 def shown(state: State, seconds: dict[str, float] | None = None, now: float = T0 + 30) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def test_a_list_shows_what_may_be_done_with_each():
 
 
 def test_a_host_may_freeze_what_is_shared_and_a_frozen_one_can_only_be_thawed():
-    host = Who("alice", frozenset({"maps", "instructors"}), admin=False)
+    host = Who("alice", frozenset({"maps", "instructors"}), admin=False, id="1-alice")
     shared = list_page(saved(region="here", group="maps"), viewer=host)
     assert [each["data-do"] for each in shared.all("button") if each.has("data-do")] == ["freeze", "delete"]
     frozen = list_page(saved(region="here", group="maps", frozen=True), viewer=host)
@@ -124,6 +124,13 @@ def test_what_others_share_can_be_started_and_nothing_else():
     page = list_page(saved(region="here", group="maps"), viewer=BOB)
     assert [each for each in page.all("button") if each.has("data-do")] == []
     assert "Start only what you trust" in page.one("main").text
+
+
+def test_what_a_removed_user_left_is_on_the_page_of_that_name_for_admins_only():
+    left = [saved(replace(WORDS, owner_id="0-alice"), region="here")]
+    admin = Who("root", frozenset(), admin=True, id="1-root")
+    assert [each["id"] for each in listed(left, CATALOG, ALICE, admin)["mine"]] == [IMAGE_ID]
+    assert listed(left, CATALOG, ALICE, ALICE) == {"mine": [], "shared": []}
 
 
 def test_names_and_notes_of_others_stay_words():

@@ -15,7 +15,7 @@ from js2spawner.fleet.saves import Pace, Saves
 from js2spawner.handshake.messages import Quiet
 from js2spawner.instance import Booting, Building, Hello, Listening, Owner, Progressed, Record, Running, Taken
 from js2spawner.saving import Patience
-from tests.unit.fleet.stand_ins import Compute, fleet_over, until
+from tests.unit.fleet.stand_ins import Compute, eventually, fleet_over, until
 from tests.unit.lives import PLAN
 from tests.unit.saves.made import KEY, image
 
@@ -130,6 +130,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Stage]:
         for sighting in (Hello("channel"), Taken(), Progressed("notebook"), Listening()):
             fleet.feed(attempt, sighting)
         record = await until(fleet, attempt, lambda r: isinstance(r.state, Running))
+        await eventually(lambda: not saves.may_be_found_of(record))
         try:
             yield Stage(fleet, saves, compute, images, record)
         finally:

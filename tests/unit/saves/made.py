@@ -16,6 +16,7 @@ KEY = Key(b"k" * 32, "hub")
 WORDS = Words(
     save_id="5a5e000000000001",
     owner="alice",
+    owner_id="1-alice",
     title="My course",
     note="all packages in",
     parent="minimal",

@@ -28,8 +28,8 @@ from js2spawner.saved import (
 )
 from tests.unit.saves.made import IMAGE_ID, KEY, WORDS, image, saved, sealed
 
-ALICE = Who("alice", frozenset(), admin=False)
-BOB = Who("bob", frozenset({"bio101"}), admin=False)
+ALICE = Who("alice", frozenset(), admin=False, id="1-alice")
+BOB = Who("bob", frozenset({"bio101"}), admin=False, id="1-bob")
 ADMIN = Who("root", frozenset(), admin=True)
 
 

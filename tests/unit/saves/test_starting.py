@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from jupyterhub.spawner import Spawner
 
+from js2spawner.asking import never_reused_id, who_is
 from js2spawner.cloud.errors import Unreachable
 from js2spawner.refusals import StartRefused
-from js2spawner.saved import Key, Saved
+from js2spawner.saved import Key, Saved, may_start
 from tests.unit.fleet.stand_ins import eventually
 from tests.unit.hubs import CloudInMemory, Hub, hub_process, notebook_at
 from tests.unit.saves.made import IMAGE_ID, WORDS, image
@@ -26,11 +27,11 @@ def _addresses_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.fleet.stand_ins.ADDRESS", ADDRESS)
 
 
-def keep(hub: Hub, *, of: str = "alice") -> Saved:
+def keep(hub: Hub, *, of: str = "alice", owner_id: str = "") -> Saved:
     """A save of somebody's, in the cloud and sealed by this hub."""
     assert hub.settings.saves is not None
     key: Key = hub.settings.saves.images.key
-    words = replace(OF_LASTING, owner=of)
+    words = replace(OF_LASTING, owner=of, owner_id=owner_id or never_reused_id(hub.user(of)))
     begun = image(properties=key.begin(words))
     made = replace(begun, properties={**begun.properties, **key.seal(begun, words)})
     hub.compute.images.kept[IMAGE_ID] = made
@@ -55,10 +56,32 @@ async def test_a_saved_image_starts_under_its_parent_s_terms_and_says_its_own_na
         assert (spawner.image_shown, spawner.allowance.most) == ("My course", 1)
 
 
-@pytest.mark.parametrize("whose", ["somebody else's", "changed behind our back", "gone"])
+async def test_a_renamed_user_keeps_what_they_saved_and_another_of_the_name_has_none_of_it(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub:
+        alice = hub.user()
+        kept = keep(hub)
+        alice.name = "alicia"
+        hub.app.db.commit()
+        assert may_start(kept, who_is(hub.user("alicia")))
+        assert not may_start(kept, who_is(hub.user("alice")))
+
+
+async def test_who_gets_the_name_and_the_number_of_a_removed_user_is_somebody_else(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub:
+        first, number = hub.user("carol"), hub.user("carol").id
+        kept = keep(hub, of="carol")
+        assert may_start(kept, who_is(first))
+        hub.app.users.delete(first)
+        second = hub.user("carol")
+        assert second.id == number
+        assert not may_start(kept, who_is(second))
+
+
+@pytest.mark.parametrize("whose", ["a removed alice's", "somebody else's", "changed behind our back", "gone"])
 async def test_what_is_not_provably_hers_is_not_started(tmp_path: Path, whose: str) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub:
-        keep(hub, of="bob" if whose == "somebody else's" else "alice")
+        owner_id = "0-2026-01-01T00:00:00" if whose == "a removed alice's" else ""
+        keep(hub, of="bob" if whose == "somebody else's" else "alice", owner_id=owner_id)
         images = hub.compute.images.kept
         if whose == "gone":
             del images[IMAGE_ID]
@@ -97,7 +120,7 @@ async def test_the_form_offers_what_is_saved_and_goes_without_it_when_the_cloud_
     async with hub_process(tmp_path, CloudInMemory()) as hub:
         keep(hub)
         spawner: Spawner = hub.user().spawner
-        assert [each.title for each in await spawner._all_saved()] == ["My course"]
+        assert [each.title for each in await spawner.all_saved(3.0)] == ["My course"]
         hub.compute.images.trouble = [Unreachable()] * 5
         hub.settings.saves.images._forget("IU")  # type: ignore[union-attr]
-        assert await spawner._all_saved() == []
+        assert await spawner.all_saved(3.0) == []
