@@ -35,6 +35,12 @@ def resolved(entry: ImageEntry, images: Sequence[Image], keys: PublicKeys) -> Im
 
 
 def _newest(images: Sequence[Image], wanted: str) -> Image | None:
-    """By id, else the newest active image of that name: the same name is republished, and a class wants today's."""
+    """By id, else the newest active image of that name: the same name is republished, and a class wants today's.
+
+    A public one first, which takes an operator of the cloud: everybody on the allocation can make an image of that
+    name, or of a name that is another's id.
+    """
     usable = [image for image in images if image.status == "active" and wanted in (image.id, image.name)]
-    return max(usable, key=lambda image: image.created, default=None)
+    return max(
+        usable, key=lambda image: (image.id == wanted, image.visibility == "public", image.created), default=None
+    )

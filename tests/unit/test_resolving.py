@@ -59,6 +59,15 @@ def test_an_entry_by_name_gets_the_newest_active_image_of_that_name():
     assert resolve(entry(image="old"), [old, new, queued], NO_KEYS).id == "old"
 
 
+def test_nobody_on_the_allocation_takes_the_place_of_a_public_image_or_of_an_id():
+    public = replace(image("b1"), name="Featured", id="public", visibility="public")
+    newer = replace(public, id="newer", visibility="private", created=T0 + timedelta(days=1))
+    named_like_it = replace(newer, name="public", visibility="public")
+    assert resolve(entry(image="Featured"), [public, newer], NO_KEYS) == public
+    assert resolve(entry(image="Featured"), [newer], NO_KEYS) == newer
+    assert resolve(entry(image="public"), [named_like_it, public], NO_KEYS) == public
+
+
 def test_an_entry_that_is_pinned_takes_no_other_data_under_the_name():
     pinned = replace(image("b1"), name="Featured", os_hash_value=SHA512)
     assert resolve(entry(image="Featured", sha512=SHA512.upper()), [pinned], NO_KEYS) == pinned
