@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from js2spawner.library import lasting
+
 RECORD = "build.json"
 DISK = "disk.qcow2"
 BILL = "bom.cdx.json"
@@ -98,7 +100,7 @@ class Builds:
         folder.mkdir(parents=True, exist_ok=True)
         half_made = folder / f".{RECORD}"
         half_made.write_text(json.dumps(asdict(build), indent=2) + "\n")
-        half_made.rename(folder / RECORD)
+        lasting.put(half_made, folder / RECORD)
 
     def keep_output(self, image: str, output: str) -> str:
         """Keep all that a failed program said; where that is, or why it is nowhere. What failed is told either way."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from js2spawner.cloud.records import Image
+from js2spawner.library import lasting
 from js2spawner.library import properties as named
 
 HASHES = ("sha512", "sha384", "sha256")
@@ -122,13 +122,18 @@ class SigningKey:
         pem = key._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as private:
-                private.write(pem)
-            file.with_suffix(".pub").write_text(key.public_line + "\n")
+            lasting.write_new(file, pem, 0o600)
         except OSError as error:
             raise KeyFileError(f"No key can be written to {file}: {error.strerror}.") from None
+        key.write_public(file.with_suffix(".pub"))
         return key
+
+    def write_public(self, file: Path) -> None:
+        """The public part, as a file of keys to trust. Raises KeyFileError."""
+        try:
+            lasting.write(file, f"{self.public_line}\n".encode())
+        except OSError as error:
+            raise KeyFileError(f"The public key cannot be written to {file}: {error.strerror}.") from None
 
     @property
     def public(self) -> bytes:

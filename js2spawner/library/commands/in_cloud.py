@@ -105,7 +105,13 @@ def signing_key(key_file: Path | None, builds: Path, say: Callable[[str], None])
         return SigningKey.read(key_file)
     file = builds / KEY_FILE
     if file.exists():
-        return SigningKey.read(file)
+        key = SigningKey.read(file)
+        if not (builds / PUBLIC_FILE).exists():
+            # Whoever made the key was killed before its public part was there.
+            key.write_public(builds / PUBLIC_FILE)
+            say(f"Made {builds / PUBLIC_FILE} again; hubs trust the key by its line:")
+            say(key.public_line)
+        return key
     made = SigningKey.make(file)
     say(f"Made a new signing key, {file}; keep a copy of it. Hubs trust it by the line in {builds / PUBLIC_FILE}:")
     say(made.public_line)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from js2spawner.library import lasting
 from js2spawner.library.definition import FromScratch, Layer
 from js2spawner.library.scratch import debian, environments, settling
 from js2spawner.library.scratch.steps import Steps
@@ -40,7 +41,8 @@ class Archives:
         half_made = work / "system.tar.zst"
         compress = "--use-compress-program=zstd -3 -T0"
         run("tar", compress, *_ATTRIBUTES, "--sort=name", "-cpf", half_made, "-C", system.root, ".")
-        half_made.rename(self._place(key))
+        # A power failure must not leave half an archive that every build of the day would begin with.
+        lasting.put(half_made, self._place(key))
 
     def forget_old(self, now: float) -> None:
         """Delete those that serve no more."""

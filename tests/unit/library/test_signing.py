@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from js2spawner.library import lasting
 from js2spawner.library import properties as named
+from js2spawner.library.commands.in_cloud import signing_key
 from js2spawner.library.signing import NO_KEYS, KeyFileError, PublicKeys, SigningKey, verdict
 
 from .in_glance import KEY, OTHER_KEY, T0, changed, image, signed
@@ -66,6 +68,22 @@ def test_a_made_key_is_its_owners_alone_and_can_be_read_again(tmp_path: Path):
     assert SigningKey.read(file).public == made.public
     assert PublicKeys.read(tmp_path / "builds" / "signing.pub") == made.keys
     assert "BEGIN" not in repr(made)
+
+
+def test_a_maker_that_is_killed_leaves_a_whole_key_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("write_new", "write"):
+        with monkeypatch.context() as during, pytest.raises(KeyboardInterrupt):
+            during.setattr(lasting, step, killed)
+            signing_key(None, tmp_path, lambda _: None)
+    said: list[str] = []
+    key = signing_key(None, tmp_path, said.append)
+    assert PublicKeys.read(tmp_path / "signing.pub") == key.keys
+    assert said[-1] == key.public_line
+    signing_key(None, tmp_path, said.append)
+    assert len(said) == 2
 
 
 def test_a_key_is_never_written_over(tmp_path: Path):
