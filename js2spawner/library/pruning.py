@@ -43,7 +43,7 @@ def fates(found: Sequence[Version], keep: int, now: datetime) -> list[Fate]:
     their instances claim to be versions, and are none.
     """
     ranked = promoted(found)
-    return [_fate(version, ranked, keep, now) for version in found if not _is_users(version)]
+    return [_fate(version, ranked, keep, now) for version in found if not version.of_a_user]
 
 
 def _fate(version: Version, ranked: Sequence[Version], keep: int, now: datetime) -> Fate:
@@ -85,11 +85,6 @@ def _unsigned(version: Version, now: datetime) -> Fate:
     if now - image.created < STRAY_AFTER:
         return Fate(version.build, image.id, False, "its upload may be under way")
     return Fate(version.build, image.id, True, "an upload that was never finished")
-
-
-def _is_users(version: Version) -> bool:
-    """Nova says of what it saves that it is a snapshot. A derived build is one too, but a signed one."""
-    return version.verdict != "good" and version.image.properties.get("image_type") == "snapshot"
 
 
 def local_fates(builds: Iterable[Build], keep: int) -> list[Fate]:

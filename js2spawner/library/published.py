@@ -46,6 +46,11 @@ class Version:
     def usable(self) -> bool:
         return self.verdict == "good" and self.image.status == "active"
 
+    @property
+    def of_a_user(self) -> bool:
+        """Nova says of what it saves that it is a snapshot. A derived build is one too, but a signed one."""
+        return self.verdict != "good" and self.image.properties.get("image_type") == "snapshot"
+
 
 def versions(images: Iterable[Image], name: str, keys: PublicKeys) -> list[Version]:
     """All that claim to be versions of the image, newest build first; those of one build as Glance got them.
@@ -73,12 +78,15 @@ def current(images: Sequence[Image], name: str, keys: PublicKeys) -> Image | Non
 
 def why_none(images: Sequence[Image], name: str, keys: PublicKeys) -> BadImage:
     """What to tell when there is no current version: the error's sentence is the user's, its detail the operator's."""
-    claimed = [version for version in versions(images, name, keys) if version.promoted_at]
+    known = versions(images, name, keys)
+    claimed = [version for version in known if version.promoted_at and not _copied(version)]
     about = f"image {name!r} of the library"
-    if any(version.usable for version in versions(images, name, keys)):
+    if any(version.usable for version in known):
         return ImageNotPublished(f"{about} is published but no version is promoted; run js2 image promote {name}")
     if not claimed:
-        return ImageNotPublished(f"{about} is not published in this cloud; run js2 image publish {name} --promote")
+        remedy = f"run js2 image publish {name} --promote"
+        left = f"; only snapshots with its properties are left, such as {known[0].image.id}" if known else ""
+        return ImageNotPublished(f"{about} is not published in this cloud{left}; {remedy}")
     newest = max(claimed, key=lambda version: (version.promoted_at, version.build))
     where = f"{newest.image.name!r} ({newest.image.id})"
     match newest.verdict:
@@ -89,6 +97,11 @@ def why_none(images: Sequence[Image], name: str, keys: PublicKeys) -> BadImage:
         case "changed":
             return ImageChanged(f"{about}: {where} is not what was signed: its data or properties are others")
     return ImageNotPublished(f"{about}: {where} is {newest.image.status}")
+
+
+def _copied(version: Version) -> bool:
+    """A snapshot of somebody's instance: the signature that Nova copied is good for other data."""
+    return version.of_a_user and version.verdict == "changed"
 
 
 def when(text: str) -> datetime | None:

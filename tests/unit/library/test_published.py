@@ -65,6 +65,15 @@ def test_versions_come_newest_build_first_and_promoted_ones_in_the_order_of_prom
     assert [each.build for each in promoted(versions([back, NEW], "minimal", KEY.keys))] == ["b1", "b2"]
 
 
+def test_a_users_snapshot_that_is_all_that_is_left_is_no_version_that_was_changed():
+    snapshot = replace(changed(NEW, image_type="snapshot"), id="snapshot", os_hash_value="hash-of-the-snapshot")
+    error = refusal(snapshot)
+    assert isinstance(error, ImageNotPublished)
+    assert "snapshot" in error.detail
+    assert "js2 image publish minimal --promote" in error.detail
+    assert isinstance(refusal(snapshot, replace(OLD, os_hash_value="others")), ImageChanged)
+
+
 def test_why_there_is_none_is_said_by_name():
     assert isinstance(refusal(), ImageNotPublished)
     waiting = refusal(signed(image("b1")))
