@@ -144,7 +144,7 @@ def _notebook_fault(notebook: Path, kernels: set[str]) -> str:
     cells = content.get("cells") if isinstance(content, dict) else None
     if not isinstance(cells, list) or content.get("nbformat") != 4:
         return f"{notebook} is no notebook of format 4; save it with Jupyter."
-    if not any(isinstance(cell, dict) and cell.get("cell_type") == "code" for cell in cells):
+    if not any(isinstance(cell, dict) and cell.get("cell_type") == "code" and _filled(cell) for cell in cells):
         return f"{notebook} has no cell of code; add what is to be tried."
     metadata = content.get("metadata")
     spec = metadata.get("kernelspec") if isinstance(metadata, dict) else None
@@ -152,6 +152,11 @@ def _notebook_fault(notebook: Path, kernels: set[str]) -> str:
     if kernel not in kernels:
         return f"{notebook} asks for the kernel {shown(kernel)}; known in this image are {', '.join(sorted(kernels))}."
     return ""
+
+
+def _filled(cell: dict[str, object]) -> bool:
+    source = cell.get("source")
+    return bool("".join(map(str, source)).strip() if isinstance(source, list) else str(source or "").strip())
 
 
 def _of_locks(folder: Path, chain: Chain) -> Iterator[str]:

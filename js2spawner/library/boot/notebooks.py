@@ -21,6 +21,8 @@ async def run_notebook(server: Jupyter, notebook: Path, within_s: float) -> str:
         cells = list(code_cells(told))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as problem:
         return f"{notebook.name} is no notebook that can be read ({type(problem).__name__})"
+    if not any(code.strip() for _, code, _ in cells):
+        return f"{notebook.name} has no code, and so nothing was tried"
     kernel_name = str(told.get("metadata", {}).get("kernelspec", {}).get("name", DEFAULT_KERNEL))
     try:
         await server.write(notebook.name, told, "notebook")

@@ -80,6 +80,12 @@ async def test_a_notebook_whose_cells_all_run_passes(tmp_path: Path) -> None:
         assert await run_notebook(server, notebook(tmp_path, "1 + 1", "2 + 2"), 30) == ""
 
 
+@pytest.mark.parametrize("cells", [(), ("", " \n")])
+async def test_a_notebook_that_tries_nothing_does_not_pass(tmp_path: Path, cells: tuple[str, ...]) -> None:
+    async with serving() as server:
+        assert "smoke.ipynb has no code" in await run_notebook(server, notebook(tmp_path, *cells), 30)
+
+
 async def test_the_cell_that_fails_is_named_with_its_error(tmp_path: Path) -> None:
     async with serving() as server:
         failed = await run_notebook(server, notebook(tmp_path, "1 + 1", "raise KeyError"), 30)

@@ -137,7 +137,11 @@ def test_what_is_left_out_must_have_been_there(library: Library):
         ("not json", "not JSON"),
         ("[]", "no notebook of format 4"),
         ('{"nbformat": 4, "cells": []}', "has no cell of code"),
-        ('{"nbformat": 4, "cells": [{"cell_type": "code"}]}', "asks for the kernel null; known in this image are"),
+        ('{"nbformat": 4, "cells": [{"cell_type": "code", "source": ["\\n"]}]}', "has no cell of code"),
+        (
+            '{"nbformat": 4, "cells": [{"cell_type": "code", "source": "1"}]}',
+            "asks for the kernel null; known in this image are",
+        ),
     ],
 )
 def test_a_smoke_notebook_that_cannot_run_is_told(library: Library, content: str, words: str):
