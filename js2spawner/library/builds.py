@@ -28,14 +28,22 @@ class Busy(RuntimeError):
     """Another process is at the same; the message says at what, and what to do."""
 
 
+class OfNoUse(Exception):
+    """What was built is gone, damaged, or lies elsewhere: nothing comes of this build, and only a new one helps."""
+
+
 @dataclass(frozen=True, slots=True)
 class BootReport:
-    """What a boot test found: seconds after power-on for each stage, and what failed (empty: passed)."""
+    """What a boot test found: seconds after power-on for each stage, and what failed (empty: passed).
+
+    `smoke` is the key of the smoke notebooks that ran (`Definition.smoke_key`).
+    """
 
     at: str
     accelerator: str
     seconds: Mapping[str, float]
     failures: tuple[str, ...] = ()
+    smoke: str = ""
 
     @property
     def passed(self) -> bool:

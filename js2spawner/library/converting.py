@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from js2spawner.library.builds import DISK, Build, Builds
+from js2spawner.library.builds import DISK, Build, Builds, OfNoUse
 
 DiskFormat = Literal["raw", "qcow2"]
 Convert = Callable[[Path, Path], None]
@@ -22,6 +22,10 @@ _GB = 1000**3
 
 class CannotPublish(RuntimeError):
     """What stands in the way of publishing, promoting or going back, and what to do, in one sentence."""
+
+
+class BuildLost(CannotPublish, OfNoUse):
+    """The same, and there is nothing to do but to build it again."""
 
 
 def to_raw(disk: Path, raw: Path) -> None:
@@ -48,7 +52,7 @@ def to_raw(disk: Path, raw: Path) -> None:
 
 @contextmanager
 def prepared(build: Build, builds: Builds, disk_format: DiskFormat, convert: Convert = to_raw) -> Iterator[Path]:
-    """The file to upload; what is made for it is gone afterwards. Raises CannotPublish."""
+    """The file to upload; what is made for it is gone afterwards. Raises CannotPublish, BuildLost."""
     place = builds.place(build)
     disk, work = place / DISK, place / _WORK
     # A publisher that was killed leaves it.
@@ -82,10 +86,12 @@ def hashed(file: Path, algorithm: str) -> str:
 def _check(build: Build, disk: Path) -> None:
     try:
         found = hashed(disk, "sha512")
+    except PermissionError as error:
+        raise CannotPublish(f"{disk} cannot be read: {error.strerror}; publish as whoever built it.") from None
     except OSError as error:
-        raise CannotPublish(f"The disk of build {build.id} cannot be read: {error.strerror}; build it again.") from None
+        raise BuildLost(f"The disk of build {build.id} cannot be read: {error.strerror}; build it again.") from None
     if found != build.disk_sha512:
-        raise CannotPublish(f"{disk} is not the disk that was built: its sha512 is another; build it again.")
+        raise BuildLost(f"{disk} is not the disk that was built: its sha512 is another; build it again.")
 
 
 def _check_room(build: Build, place: Path) -> None:

@@ -118,6 +118,16 @@ class Definition:
         return sha256(repr((self.base, [layer.digest() for layer in self.layers])).encode()).hexdigest()
 
     @property
+    def smoke_key(self) -> str:
+        """Names what a boot test tries: another key, another test, and no other image. Empty without notebooks."""
+        if not self.smoke:
+            return ""
+        total = sha256()
+        for notebook in self.smoke:
+            total.update(f"{notebook.name}\0{sha256(notebook.read_bytes()).hexdigest()}\0".encode())
+        return total.hexdigest()
+
+    @property
     def environments(self) -> tuple[Environment, ...]:
         """One of each name, the last layer's."""
         return tuple({each.name: each for layer in self.layers for each in layer.environments}.values())

@@ -20,8 +20,9 @@ from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError, Gone
 from js2spawner.cloud.records import Image, NewImage
 from js2spawner.library import properties as named
+from js2spawner.library.builds import Build
 from js2spawner.library.changing import Sleep, change
-from js2spawner.library.converting import CannotPublish, DiskFormat, hashed
+from js2spawner.library.converting import BuildLost, CannotPublish, DiskFormat, hashed
 from js2spawner.library.signing import HASHES, PublicKeys, SigningKey, verdict
 
 UPLOAD_TAG = "js2-upload"
@@ -146,18 +147,22 @@ def _signed_as(properties: Mapping[str, str], image: Image) -> bool:
 
 
 async def saved_image(cloud: Cloud, image_id: str, build: str) -> Image:
-    """The image that a derived build left in the cloud. Raises CannotPublish, CloudError."""
+    """The image that a derived build left in the cloud. Raises BuildLost, CannotPublish, CloudError."""
     try:
         image = await cloud.images.get(image_id)
     except Gone:
-        raise CannotPublish(
-            f"The image of build {build} is gone from the cloud ({image_id}); build it again."
-        ) from None
+        raise BuildLost(f"The image of build {build} is gone from the cloud ({image_id}); build it again.") from None
     if image.status != "active":
-        raise CannotPublish(f"The image of build {build} ({image_id}) is {image.status}, not active; build it again.")
+        raise BuildLost(f"The image of build {build} ({image_id}) is {image.status}, not active; build it again.")
     if image.os_hash_value and image.os_hash_algo not in HASHES:
         raise CannotPublish(_weak(image.os_hash_algo))
     return image
+
+
+async def signed_by_anybody(cloud: Cloud, build: Build) -> bool:
+    """Whether it was published before, by whatever key. Raises CloudError."""
+    told = {named.KIND: named.PUBLISHED, named.IMAGE: build.image, named.BUILD: build.id}
+    return any(_signed_as(told, image) for image in await _of_build(cloud, build.id))
 
 
 async def _of_build(cloud: Cloud, build: str) -> list[Image]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from js2spawner.library.builds import Build, Builds
+from js2spawner.library.builds import Build, Builds, OfNoUse
 from js2spawner.library.converting import CannotPublish
 from js2spawner.library.definition import Definition
 from js2spawner.library.due import why_due
@@ -113,21 +113,33 @@ class _Course:
         self.say(f"{definition.name} is due: {self.outcome.due}.")
         build = _taken_up(definition, self.builds, self.now)
         if build is None:
-            build = workshop.build(definition)
+            self._release(workshop.build(definition))
         else:
             self.say(f"{definition.name}: taking up build {build.id}.")
+            try:
+                self._release(build)
+            except OfNoUse as problem:
+                # It would be taken up by every run from now on.
+                self.say(f"{definition.name}: {problem} That is done now.")
+                self._release(workshop.build(definition))
+        self.outcome = replace(self.outcome, pruned=workshop.prune(definition.name))
+
+    def _release(self, build: Build) -> None:
+        definition, workshop = self.definition, self.workshop
         self.outcome = replace(self.outcome, build=build.id)
-        if build.boot is None:
+        if build.boot is None or build.boot.smoke != definition.smoke_key:
             build = workshop.test(definition, build)
         if build.boot is not None and not build.boot.passed:
             raise CannotPublish(f"Build {build.id} failed its boot test: {'; '.join(build.boot.failures)}")
         self.outcome = replace(self.outcome, cloud_image=workshop.publish(definition, build))
-        self.outcome = replace(self.outcome, pruned=workshop.prune(definition.name))
 
 
 def _taken_up(definition: Definition, builds: Builds, now: datetime) -> Build | None:
     """A build that an interrupted run left, if it is what would be built now and has not failed."""
     newest = builds.newest(definition.name)
     if newest is None or why_due(definition, newest, now) or (newest.boot is not None and not newest.boot.passed):
+        return None
+    if newest.kind == "derived" and (newest.boot is None or newest.boot.smoke != definition.smoke_key):
+        # Such a build is tried while it is made, and not again.
         return None
     return newest

@@ -12,7 +12,7 @@ from js2spawner.cloud.cloud import Cloud
 from js2spawner.library import promoting, publishing
 from js2spawner.library.builds import Build, Builds
 from js2spawner.library.changing import Sleep
-from js2spawner.library.converting import CannotPublish, Convert, DiskFormat, prepared, to_raw
+from js2spawner.library.converting import BuildLost, CannotPublish, Convert, DiskFormat, prepared, to_raw
 from js2spawner.library.definition import Definition
 from js2spawner.library.describing import described
 from js2spawner.library.inventorying import record
@@ -52,19 +52,23 @@ class Publisher:
     async def release(self, definition: Definition, build: Build, terms: Terms) -> Published:
         """Publish a build, once however often it is asked for. Raises CannotPublish, CloudError, Busy."""
         check_tested(build, terms)
+        stale = why_stale(definition, build)
         with self.builds.alone(f"publication of {build.image}"):
             if (image := await publishing.find(self.cloud, build.id, self.key.keys)) is not None:
                 if terms.promote:
                     keys, now = self.key.keys, self.clock()
                     await promoting.promote(self.cloud, build.image, build.id, keys, now, self.sleep)
                 return Published(image, "was there")
+            if stale and not terms.untested and not await publishing.signed_by_anybody(self.cloud, build):
+                # A version that another key signed may be older than its definition, and is signed anew all the same.
+                raise CannotPublish(stale)
             if build.kind == "derived":
                 return await self._sign_saved(definition, build, terms)
             return await self._upload(definition, build, terms)
 
     async def _sign_saved(self, definition: Definition, build: Build, terms: Terms) -> Published:
         if build.cloud and build.cloud != self.cloud.name:
-            raise CannotPublish(
+            raise BuildLost(
                 f"Build {build.id} lies in the cloud {build.cloud}; publish it there: --cloud {build.cloud}"
             )
         image = await publishing.saved_image(self.cloud, build.cloud_image, build.id)
@@ -126,6 +130,22 @@ def check_tested(build: Build, terms: Terms) -> None:
     raise CannotPublish(
         f"Build {build.id} failed its boot test ({build.boot.failures[0]}); mend it, or publish it with --untested."
     )
+
+
+def why_stale(definition: Definition, build: Build) -> str:
+    """Why neither a test nor a publication of the build says anything about the definition as it is today; or empty."""
+    if build.definition != definition.key:
+        return (
+            f"Build {build.id} was made of another definition than {build.image} has today; build it again: "
+            f"js2 image build {build.image}"
+        )
+    if build.boot is not None and build.boot.smoke != definition.smoke_key:
+        again = "test" if build.kind == "scratch" else "build"
+        return (
+            f"Build {build.id} was tested with other smoke notebooks than {build.image} has today; "
+            f"run js2 image {again} {build.image}"
+        )
+    return ""
 
 
 def chosen_build(builds: Builds, name: str, build: str | None) -> Build:

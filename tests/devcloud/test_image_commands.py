@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from js2spawner.cli import main
 from js2spawner.cloud.errors import QuotaExceeded
+from js2spawner.library import scratch
 from js2spawner.library.builds import DISK, BootReport, Build, Builds
 from js2spawner.library.commands.in_cloud import told
 from js2spawner.library.converting import CannotPublish
@@ -59,7 +60,9 @@ class Desk:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         build = Build("small", f"2026112{number}T000000Z-1a2b3c4d", definition.key, "scratch", now)
         data = b"disk %d" % number
-        build = replace(build, disk_sha512=sha512(data).hexdigest(), boot=BootReport(now, "tcg", {}))
+        build = replace(
+            build, disk_sha512=sha512(data).hexdigest(), boot=BootReport(now, "tcg", {}, smoke=definition.smoke_key)
+        )
         self.builds.save(build)
         (self.builds.place(build) / DISK).write_bytes(data)
         return build
@@ -163,12 +166,38 @@ async def test_a_rebuild_takes_up_a_tested_build_and_promotes_it(desk: Desk) -> 
 
 
 async def test_a_rebuild_that_fails_ends_with_1_and_says_why(desk: Desk) -> None:
-    build = desk.built()
-    (desk.builds.place(build) / DISK).write_bytes(b"other")
-    result = await desk.result("rebuild", "--json")
+    desk.built()
+    result = await desk.result("rebuild", "--json", "--visibility", "public")
     assert result.exit_code == 1
     [outcome] = json.loads(result.stdout)["images"]
-    assert "not the disk that was built" in outcome["failure"]
+    assert outcome["failure"]
+
+
+async def test_a_rebuild_builds_anew_what_it_cannot_take_up_as_its_disk_is_damaged(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every run of a timer would fail with "build it again" until the definition changes.
+    damaged = desk.built(1)
+    (desk.builds.place(damaged) / DISK).write_bytes(b"other")
+    monkeypatch.setattr(scratch, "build", lambda *_args, **_options: desk.built(2))
+    result = await desk.result("rebuild", "--json", "--format", "qcow2")
+    assert "not the disk that was built" in result.stderr
+    [outcome] = json.loads(result.stdout)["images"]
+    assert (result.exit_code, outcome["failure"]) == (0, "")
+    assert await _standing(desk) == {outcome["build"]: "current"}
+
+
+async def test_a_build_of_another_definition_or_tested_with_other_notebooks_is_not_published(desk: Desk) -> None:
+    desk.built()
+    notebook = desk.folder / "images" / "notebooks" / "python.ipynb"
+    before = notebook.read_text()
+    notebook.write_text(before.replace('"1"', '"2"'))
+    assert "tested with other smoke notebooks" in await desk.refused("publish", "small", "--format", "qcow2")
+    notebook.write_text(before)
+    definition = desk.folder / "images" / "small.yaml"
+    definition.write_text(definition.read_text() + "packages: [tmux]\n")
+    assert "js2 image build small" in await desk.refused("publish", "small", "--format", "qcow2")
+    await desk.image("publish", "small", "--format", "qcow2", "--untested")
 
 
 async def test_a_definition_that_is_broken_does_not_keep_the_others_from_their_turn(desk: Desk) -> None:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,7 @@ from typing import Any
 from js2spawner.library.boot.emulator import accelerator, missing
 from js2spawner.library.boot.machine import Hardware, MachineEnded
 from js2spawner.library.boot.trial import Lost, Patience, Trial
-from js2spawner.library.builds import BootReport
+from js2spawner.library.builds import BootReport, OfNoUse
 from js2spawner.library.definition import Definition
 
 Say = Callable[[str], None]
@@ -34,6 +34,10 @@ class CannotTest(Exception):
     """The text says what this machine lacks for a test, and what to do."""
 
 
+class NoDisk(CannotTest, OfNoUse):
+    """There is nothing to test."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tested:
     """One boot: its report, processor seconds of this machine until the notebook listened, what it said of itself."""
@@ -49,9 +53,10 @@ def test(definition: Definition, disk: Path, *, say: Say, times: int) -> BootRep
     Raises CannotTest when this machine cannot boot anything. What is wrong with the image is in the report.
     """
     check_machine(disk)
+    tried = definition.smoke_key
     first = try_once(disk, say, definition.smoke)
     more = [] if first.report.failures else [boot_once(disk, say) for _ in range(times - 1)]
-    return together([first.report, *(each.report for each in more)])
+    return replace(together([first.report, *(each.report for each in more)]), smoke=tried)
 
 
 def check_machine(disk: Path, free: FreeBytes = free_bytes) -> None:
@@ -59,7 +64,7 @@ def check_machine(disk: Path, free: FreeBytes = free_bytes) -> None:
     if lacking := missing():
         raise CannotTest(f"Booting an image needs more of Debian: apt-get install {' '.join(lacking)}")
     if not disk.is_file():
-        raise CannotTest(f"There is no disk at {disk}; build the image anew.")
+        raise NoDisk(f"There is no disk at {disk}; build the image anew.")
     folder = Path(tempfile.gettempdir())
     if (there := free(folder)) < ROOM_BYTES:
         raise CannotTest(

@@ -35,7 +35,7 @@ _HOW = {
 @in_cloud.key_option
 @click.option("--promote", is_flag=True, help="Make it the version that starts get, in the same step as the signature.")
 @click.option(
-    "--untested", is_flag=True, help="Publish a build whose boot test is missing or failed; the image says so."
+    "--untested", is_flag=True, help="Publish a build whose boot test is missing, failed, or not of today's definition."
 )
 @common.json_option
 def publish(

@@ -10,6 +10,7 @@ import click
 from js2spawner.library import boot, reading
 from js2spawner.library.builds import DISK, BootReport, Builds, Busy
 from js2spawner.library.commands import common
+from js2spawner.library.releasing import why_stale
 from js2spawner.located_yaml import FileError
 
 
@@ -36,6 +37,8 @@ def test(name: str, library: Path, builds: Path, times: int, as_json: bool) -> N
             raise click.ClickException(
                 f"Build {build.id} lies in the cloud {build.cloud} and can be booted only there."
             )
+        if stale := why_stale(definition, replace(build, boot=None)):
+            raise click.ClickException(stale)
         with kept.alone(f"test of {name}"), common.ending_in_order():
             report = boot.test(definition, kept.place(build) / DISK, say=common.progress, times=times)
             kept.save(replace(build, boot=report))

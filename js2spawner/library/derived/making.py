@@ -76,6 +76,7 @@ class _Making:
         self.builder = leftovers.builder_id(self.builds)
         # Files and locks are read once, at the beginning: which ones those were is settled now.
         self.key = self.definition.key
+        self.smoke_key = self.definition.smoke_key
         self.id = new_id(self.began, self.key)
         expires = self.began + self.settings.patience.whole
         self.marks = Marks(self.builder, self.definition.name, self.id, instance.new_attempt(), expires)
@@ -133,6 +134,8 @@ class _Making:
         """Start an instance of the image and see it do what it is for: nothing goes on that did not boot."""
         patience = self.settings.patience
         trying = await asyncio.to_thread(plan.trying, self.definition, patience)
+        if self.definition.smoke_key != self.smoke_key:
+            raise CannotBuild("its smoke notebooks were changed while it was built; build it again")
         marks = replace(self.marks, attempt=instance.new_attempt())
         trial = Steps(lambda line: self.steps.say(f"trial: {line}"))
         with self.steps.step("trial"):
@@ -140,7 +143,7 @@ class _Making:
                 await tried.carry_out_all(trying, trial)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         seconds = {name: round(seconds, 1) for name, seconds in tried.seconds.items()}
-        return BootReport(at, f"cloud {self.cloud.name}", seconds)
+        return BootReport(at, f"cloud {self.cloud.name}", seconds, smoke=self.smoke_key)
 
     async def _finished(self, image: Image, ground: Ground) -> Image:
         told = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from js2spawner.library.boot import testing, trial
 from js2spawner.library.boot.testing import CannotTest, together
 from js2spawner.library.builds import DISK, BootReport, Build, Builds
 from js2spawner.library.commands.test import test as command
+from js2spawner.library.reading import read
 
 LIBRARY = Path(__file__).parents[3] / "images"
 AT = "2026-11-24T22:00:00+00:00"
@@ -23,7 +25,7 @@ FAILED = BootReport(AT, "tcg", {"kernel": 2.0}, ("minimal.ipynb, cell 2 (1/0): Z
 @pytest.fixture
 def builds(tmp_path: Path) -> Builds:
     builds = Builds(tmp_path / "builds")
-    build = Build("minimal", "20261124T220000Z-00000000", "0" * 64, "scratch", AT)
+    build = Build("minimal", "20261124T220000Z-00000000", read(LIBRARY, "minimal").key, "scratch", AT)
     builds.save(build)
     (builds.place(build) / DISK).touch()
     return builds
@@ -63,6 +65,25 @@ def test_without_a_build_the_next_step_is_said(tmp_path: Path) -> None:
     result = run(Builds(tmp_path))
     assert result.exit_code == 1
     assert "js2 image build minimal" in result.output
+
+
+def test_a_build_of_another_definition_is_not_tested_with_todays_notebooks(
+    builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finds(monkeypatch, PASSED)
+    builds.save(replace(builds.of("minimal")[0], id="20261125T220000Z-00000000", definition="0" * 64))
+    result = run(builds)
+    assert result.exit_code == 1
+    assert "another definition" in result.output
+    assert "js2 image build minimal" in result.output
+
+
+def test_the_report_says_which_notebooks_ran(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = read(LIBRARY, "minimal")
+    monkeypatch.setattr(testing, "check_machine", lambda _disk: None)
+    monkeypatch.setattr(testing, "try_once", lambda *_: testing.Tested(PASSED, 0, {}))
+    report = testing.test(definition, builds.folder, say=print, times=1)
+    assert report.smoke == definition.smoke_key != ""
 
 
 def test_what_a_machine_lacks_is_one_sentence(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from js2spawner.library.describing import described, licence_note, listed
 from js2spawner.library.promoting import next_date
 from js2spawner.library.published import versions
 from js2spawner.library.publishing import Wanted
-from js2spawner.library.releasing import Terms, check_tested, chosen_build
+from js2spawner.library.releasing import Terms, check_tested, chosen_build, why_stale
 from js2spawner.library.software import Package, unpacked
 
 from .definitions import definition
@@ -125,6 +125,20 @@ def test_only_what_booted_is_published_unless_somebody_says_so():
     check_tested(replace(failed, boot=BootReport(T0.isoformat(), "kvm", {})), Terms())
     with pytest.raises(CannotPublish, match="js2 image build tiny"):
         check_tested(replace(BUILD, kind="derived"), Terms())
+
+
+def test_a_test_counts_for_the_notebooks_that_ran_in_it(tmp_path: Path):
+    notebook = tmp_path / "smoke.ipynb"
+    notebook.write_text("{}")
+    tiny = replace(definition(), smoke=(notebook,))
+    build = replace(BUILD, definition=tiny.key)
+    tested = replace(build, boot=BootReport(T0.isoformat(), "kvm", {}, smoke=tiny.smoke_key))
+    assert why_stale(tiny, tested) == ""
+    notebook.write_text("[]")
+    assert "run js2 image test tiny" in why_stale(tiny, tested)
+    assert "run js2 image build tiny" in why_stale(tiny, replace(tested, kind="derived"))
+    assert why_stale(tiny, build) == ""
+    assert "another definition" in why_stale(tiny, BUILD)
 
 
 def test_the_newest_build_is_meant_unless_one_is_named(builds: Builds):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from js2spawner.library import properties as named
-from js2spawner.library.builds import BootReport, Build, Builds, new_id
+from js2spawner.library.builds import BootReport, Build, Builds, OfNoUse, new_id
 from js2spawner.library.definition import Definition, FromScratch
 from js2spawner.library.published import Version, versions
 from js2spawner.library.rebuilding import Outcome, rebuild
@@ -33,12 +33,15 @@ class Bench:
     there: list[Version] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     broken: tuple[str, ...] = ()
+    of_no_use: tuple[str, ...] = ()
     report: BootReport = PASSED
 
     def _step(self, name: str) -> None:
         self.steps.append(name)
         if name in self.broken:
             raise Broken(f"{name} does not work")
+        if self.steps.count(name) == 1 and name in self.of_no_use:
+            raise OfNoUse("Its disk is gone; build it again.")
 
     def versions(self, name: str) -> list[Version]:
         return [version for version in self.there if version.image.properties[named.IMAGE] == name]
@@ -72,7 +75,7 @@ class Bench:
                 self,
                 lambda: NOW,
                 say=lambda _: None,
-                problems=(Broken, RuntimeError),
+                problems=(Broken, OfNoUse, RuntimeError),
                 told=str,
                 dry_run=dry_run,
             )
@@ -141,6 +144,32 @@ def test_a_build_that_an_interrupted_run_left_is_taken_up(bench: Bench):
     bench.kept(BASE, boot=PASSED)
     bench.run()
     assert bench.steps == ALL[2:]
+
+
+@pytest.mark.parametrize("step", ["test minimal", "publish minimal"])
+def test_a_build_that_is_gone_or_damaged_is_built_anew_instead_of_taken_up_for_ever(bench: Bench, step: str):
+    bench.kept(BASE)
+    bench.of_no_use = (step,)
+    [outcome] = bench.run()
+    assert bench.steps == [*ALL[1 : ALL.index(step) + 1], *ALL]
+    assert outcome.failure == ""
+
+
+def test_a_new_build_that_is_of_no_use_either_is_a_failure(bench: Bench):
+    bench.of_no_use = ("publish minimal",)
+    [outcome] = bench.run()
+    assert bench.steps == ALL[:3]
+    assert "gone" in outcome.failure
+
+
+def test_a_build_that_was_tested_with_other_notebooks_is_tested_again(bench: Bench):
+    bench.kept(BASE, boot=replace(PASSED, smoke="others"))
+    bench.run()
+    assert bench.steps == ALL[1:]
+    bench.steps.clear()
+    bench.kept(BASE, kind="derived", boot=replace(PASSED, smoke="others"))
+    bench.run()
+    assert bench.steps == ALL
 
 
 def test_a_build_that_failed_its_boot_test_is_built_again(bench: Bench):
