@@ -7,8 +7,11 @@ network namespaces of their own: what they mounted or started is gone when they 
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +19,11 @@ from pathlib import Path
 
 DEADLINE_S = 3600.0
 """For one program; the slowest, mmdebstrap with R's packages, took five minutes."""
+
+KEPT_BYTES = 16 * 1024**2
+"""Of what one program prints, at least, and twice that at most: the end of it. A thousand times what the longest list of packages takes."""
+
+_CHUNK = 64 * 1024
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOSTNAME = "js2"
@@ -147,25 +155,49 @@ def check_machine() -> None:
 
 def _run(command: Sequence[str], environment: Mapping[str, str], *, program: str, told: str | None = None) -> str:
     name = Path(program).name
-    standard_input = {"stdin": subprocess.DEVNULL} if told is None else {"input": told}
-    try:
-        done = subprocess.run(  # noqa: S603 - words of ours and of definitions, which run as root anyway
+    with tempfile.TemporaryFile() as standard_input:
+        standard_input.write((told or "").encode())
+        standard_input.seek(0)
+        process = subprocess.Popen(  # noqa: S603 - words of ours and of definitions, which run as root anyway
             command,
             env=dict(environment),
+            stdin=standard_input,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=DEADLINE_S,
-            check=False,
-            **standard_input,
         )
-    except subprocess.TimeoutExpired as problem:
-        output = problem.stdout.decode(errors="replace") if isinstance(problem.stdout, bytes) else ""
-        raise ToolFailed(name, f"took more than {DEADLINE_S:.0f} s", output) from None
-    if done.returncode:
-        raise ToolFailed(name, f"failed with status {done.returncode}", done.stdout)
-    return str(done.stdout)
+    with process:
+        try:
+            output, in_time = _listened(process)
+        except BaseException:
+            process.kill()
+            raise
+    if not in_time:
+        raise ToolFailed(name, f"took more than {DEADLINE_S:.0f} s", output)
+    if process.returncode:
+        raise ToolFailed(name, f"failed with status {process.returncode}", output)
+    return output
+
+
+def _listened(process: subprocess.Popen[bytes]) -> tuple[str, bool]:
+    """What it prints until it ends, and whether it did so in time; else it is killed."""
+    assert process.stdout is not None
+    until, kept, lost = time.monotonic() + DEADLINE_S, bytearray(), 0
+    while select.select([process.stdout], [], [], max(until - time.monotonic(), 0.0))[0]:
+        chunk = os.read(process.stdout.fileno(), _CHUNK)
+        if not chunk:
+            break
+        kept += chunk
+        if len(kept) > 2 * KEPT_BYTES:
+            lost += len(kept) - KEPT_BYTES
+            del kept[:-KEPT_BYTES]
+    try:
+        process.wait(max(until - time.monotonic(), 0.0))
+        in_time = True
+    except subprocess.TimeoutExpired:
+        process.kill()
+        in_time = False
+    output = kept.decode(errors="replace")
+    return (f"[{lost} bytes before this were not kept]\n{output}" if lost else output), in_time
 
 
 def _last_words(output: str) -> str:
