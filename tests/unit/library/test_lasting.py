@@ -19,9 +19,9 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[str]]]:
     seen: list[tuple[int, list[str]]] = []
 
     def fsync(handle: int) -> None:
-        folder = Path(os.readlink(f"/proc/self/fd/{handle}"))
-        names = os.listdir(folder if folder.is_dir() else folder.parent)
-        seen.append((os.fstat(handle).st_ino, names))
+        told = Path(f"/proc/self/fd/{handle}").readlink()
+        folder = told if told.is_dir() else told.parent
+        seen.append((os.fstat(handle).st_ino, [file.name for file in folder.iterdir()]))
 
     monkeypatch.setattr(lasting.os, "fsync", fsync)
     return seen

@@ -75,9 +75,10 @@ def test_a_maker_that_is_killed_leaves_a_whole_key_or_none(tmp_path: Path, monke
         raise KeyboardInterrupt
 
     for step in ("write_new", "write"):
-        with monkeypatch.context() as during, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as during:
             during.setattr(lasting, step, killed)
-            signing_key(None, tmp_path, lambda _: None)
+            with pytest.raises(KeyboardInterrupt):
+                signing_key(None, tmp_path, lambda _: None)
     said: list[str] = []
     key = signing_key(None, tmp_path, said.append)
     assert PublicKeys.read(tmp_path / "signing.pub") == key.keys
