@@ -31,6 +31,13 @@ KIND = "js2_kind"
 PUBLISHED, SAVED = "published", "saved"
 """Of the library, or saved by a user from a running instance."""
 
+BUILT = "built"
+"""The kind of a derived build that is whole and was not published yet."""
+
+BUILT_BY, BUILT_AS = "js2_built_by", "js2_built_as"
+"""The id of the builder, and of the image itself: in a snapshot of its instances, which Nova gives the same
+properties, that is the id of another image."""
+
 SOFTWARE = "js2_software_"
 """Followed by a number from 00: the parts of `software.packed`."""
 

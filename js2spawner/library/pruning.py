@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from js2spawner.cloud.errors import Conflict, Forbidden, Gone
 from js2spawner.cloud.records import Image
 from js2spawner.library import properties as named
 from js2spawner.library.builds import Build, Builds
+from js2spawner.library.derived.leftovers import builder_id
 from js2spawner.library.published import Version, promoted, versions, when
 from js2spawner.library.publishing import UPLOAD_TAG
 from js2spawner.library.signing import PublicKeys, verdict
@@ -21,6 +22,9 @@ from js2spawner.library.signing import PublicKeys, verdict
 KEEP = 2
 STRAY_AFTER = timedelta(days=1)
 """No upload takes longer; an unsigned one that is older was interrupted."""
+
+RECORD_WITHIN = timedelta(hours=1)
+"""A builder writes the record of a build seconds after its image in the cloud is finished."""
 
 STARTS_MAY_HOLD = timedelta(hours=1)
 """A start knows its image by id from the moment it was chosen, and may wait in line for a while."""
@@ -87,6 +91,21 @@ def _unsigned(version: Version, now: datetime) -> Fate:
     return Fate(version.build, image.id, True, "an upload that was never finished")
 
 
+def unrecorded(images: Iterable[Image], builder: str, known: Collection[str], now: datetime) -> list[Fate]:
+    """What becomes of derived builds whose builder was killed when all but the record was done; `known` have one."""
+    why = "its builder was killed before it wrote a record"
+    return [
+        Fate(image.properties.get(named.BUILD, ""), image.id, True, why)
+        for image in images
+        if image.properties.get(named.KIND) == named.BUILT
+        and image.properties.get(named.BUILT_BY) == builder
+        # A snapshot that a user made of an instance of it has its properties, and another id.
+        and image.properties.get(named.BUILT_AS) == image.id
+        and image.properties.get(named.BUILD) not in known
+        and now - image.created > RECORD_WITHIN
+    ]
+
+
 def local_fates(builds: Iterable[Build], keep: int) -> list[Fate]:
     """What becomes of the builds of one image on this machine, newest first."""
     kept, goes = f"one of the {keep} builds that are kept", f"older than the {keep} builds that are kept"
@@ -110,8 +129,17 @@ class Pruner:
         project = await self.cloud.project_id()
         images = await self.cloud.images.list(properties={named.IMAGE: name})
         found = versions((image for image in images if image.owner == project), name, self.keys)
-        seen = {version.image.id: version.image for version in found}
-        return [await self._carried_out(fate, seen[fate.id]) for fate in fates(found, self.keep, now)]
+        decided = [*fates(found, self.keep, now), *await self._without_record(name, images, project, now)]
+        seen = {image.id: image for image in images}
+        return [await self._carried_out(fate, seen[fate.id]) for fate in decided]
+
+    async def _without_record(self, name: str, images: Sequence[Image], project: str, now: datetime) -> list[Fate]:
+        own = [image for image in images if image.owner == project]
+        if not any(image.properties.get(named.KIND) == named.BUILT for image in own):
+            return []
+        builder = await asyncio.to_thread(builder_id, self.builds)
+        known = {build.id for build in await asyncio.to_thread(self.builds.of, name)}
+        return unrecorded(own, builder, known, now)
 
     async def _carried_out(self, fate: Fate, seen: Image) -> Fate:
         """Looked at once more before anything goes: an instance that uses it keeps it, and so does who promotes it."""

@@ -22,6 +22,7 @@ from js2spawner.library import properties as named
 from js2spawner.library.builds import DISK, BootReport, Build, Builds, Busy
 from js2spawner.library.converting import CannotPublish
 from js2spawner.library.definition import Definition, FromScratch
+from js2spawner.library.derived.leftovers import builder_id
 from js2spawner.library.inventorying import record
 from js2spawner.library.properties import from_parts
 from js2spawner.library.pruning import Fate, Pruner
@@ -406,6 +407,21 @@ async def test_a_derived_build_that_was_never_published_takes_its_image_along(sh
     assert [fate.delete for fate in await pruner.here("minimal")] == [False, False, True, True]
     there = {image.id for image in await shop.cloud.images.list(name="js2-derived")}
     assert there == {ids[0], ids[2], ids[3]}
+
+
+async def test_a_derived_build_that_no_record_names_is_pruned_unless_an_instance_uses_it(shop: Shop) -> None:
+    used, kept, lost = [await derived(shop, number) for number in (1, 2, 3)]
+    by = {named.KIND: named.BUILT, named.IMAGE: "minimal", named.BUILT_BY: builder_id(shop.builds)}
+    for build in (used, kept, lost):
+        own = {named.BUILD: build.id, named.BUILT_AS: build.cloud_image}
+        await shop.cloud.images.update(build.cloud_image, put={**by, **own})
+    for build in (used, lost):
+        shutil.rmtree(shop.builds.place(build))
+    await shop.scene.hub.active("hers", imageRef=used.cloud_image)
+    shop.now = datetime.now(UTC)
+    fates = await shop.prune()
+    assert {name: fate.delete for name, fate in fates.items()} == {used.id: False, lost.id: True}
+    assert {image.id for image in await shop.images()} == {used.cloud_image, kept.cloud_image}
 
 
 async def test_a_derived_build_whose_image_an_instance_uses_keeps_the_record_that_names_it(shop: Shop) -> None:

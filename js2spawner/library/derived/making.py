@@ -152,6 +152,7 @@ class _Making:
             properties.DEFINITION: self.key,
             properties.BUILT_AT: self.began.isoformat(timespec="seconds"),
             BASE: ground.base.id,
+            properties.BUILT_BY: self.builder,
         }
         return await saving.finish(self.cloud, image, told, self.settings.patience)
 

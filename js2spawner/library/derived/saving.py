@@ -15,9 +15,6 @@ from js2spawner.library.derived.settings import Patience
 from js2spawner.library.derived.waiting import seen
 from js2spawner.library.scratch.tools import CannotBuild
 
-BUILT = "built"
-"""The kind of an image that is whole and was not published yet."""
-
 
 async def stop(cloud: Cloud, server_id: str, patience: Patience) -> None:
     """Switch the instance off, so that all it wrote is on its disk. Raises CannotBuild, CloudError."""
@@ -77,7 +74,7 @@ async def _look_up(cloud: Cloud, marks: Marks, patience: Patience, error: CloudE
 
 async def finish(cloud: Cloud, image: Image, told: Mapping[str, str], patience: Patience) -> Image:
     """Take off the marks and whatever of ours Nova copied from the base's image; `told` is what is true instead."""
-    wanted = {**told, properties.KIND: BUILT}
+    wanted = {**told, properties.KIND: properties.BUILT, properties.BUILT_AS: image.id}
     until = time.monotonic() + patience.look_up_s
     while True:
         stale = {name for name in image.properties if name.startswith("js2_")} - wanted.keys()

@@ -7,7 +7,7 @@ from pathlib import Path
 from js2spawner.cloud.records import Image
 from js2spawner.library import properties as named
 from js2spawner.library.builds import Build, Builds
-from js2spawner.library.pruning import Pruner, fates, local_fates
+from js2spawner.library.pruning import Pruner, fates, local_fates, unrecorded
 from js2spawner.library.published import versions
 from js2spawner.library.publishing import UPLOAD_TAG
 
@@ -93,6 +93,19 @@ def test_an_upload_that_was_never_finished_goes_after_a_day():
     assert gone(replace(image("b9", status="saving"), tags=tag)) == {"b9"}
     young = replace(image("b9", status="saving"), tags=tag, created=NOW - timedelta(hours=23))
     assert "under way" in why(young)
+
+
+def test_a_derived_build_whose_builder_was_killed_before_its_record_goes_after_an_hour():
+    told = {named.KIND: named.BUILT, named.BUILT_BY: "us", named.BUILT_AS: "id-b1"}
+    left = image("b1", properties=told)
+    snapshot = replace(left, id="of-a-user")
+    others = image("b1", properties={**told, named.BUILT_BY: "them"})
+    published = image("b1", properties={**told, named.KIND: named.PUBLISHED})
+    found = (left, snapshot, others, published)
+    hour = timedelta(hours=1, seconds=1)
+    assert [fate.id for fate in unrecorded(found, "us", (), T0 + hour) if fate.delete] == ["id-b1"]
+    assert unrecorded(found, "us", ("b1",), T0 + hour) == []
+    assert unrecorded(found, "us", (), T0 + hour / 2) == []
 
 
 async def test_two_builds_stay_on_this_machine(tmp_path: Path):
