@@ -18,8 +18,7 @@ from js2spawner.handshake.handlers import HandshakeSettings
 from js2spawner.handshake.messages import BuildStep
 from js2spawner.handshake.server import HandshakeServer
 from js2spawner.library.derived import booting
-from js2spawner.library.derived.book import BuilderBook
-from js2spawner.library.derived.progress import StepBroken
+from js2spawner.library.derived.book import BuilderBook, StepBroken
 from tests.devcloud.guests import instance
 from tests.unit.handshake import books
 

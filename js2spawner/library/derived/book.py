@@ -15,11 +15,25 @@ from js2spawner.handshake import tickets
 from js2spawner.handshake.book import Expected
 from js2spawner.handshake.messages import BuildStep, Hello, Orders, Report
 from js2spawner.library.derived.bundle import Do
-from js2spawner.library.derived.progress import StepBroken
-from js2spawner.library.scratch.tools import CannotBuild
+from js2spawner.library.scratch.tools import CannotBuild, StepFailed
 
 LATE_S = 60.0
 """How much later than its deadline a step may be told to have ended: the guest keeps the deadline itself."""
+
+_WORDS_AT_MOST = 800
+
+
+class StepBroken(StepFailed):
+    """A step did not work on the instance. The text ends with its own words, `output` holds all that came of them."""
+
+    def __init__(self, what: str, output: str, step: str = "") -> None:
+        self.what, self.output, self.step = what, output, step
+        words = " / ".join([line.strip() for line in output.splitlines() if line.strip()][-4:])[-_WORDS_AT_MOST:]
+        super().__init__((f"step “{step}”: " if step else "") + what + (f": {words}" if words else ""))
+
+    def at(self, step: str, seconds: float) -> StepBroken:
+        where = f"{step}: {self.step}" if self.step else f"{step}, after {seconds:.0f} s"
+        return StepBroken(self.what, self.output, where)
 
 
 class BuilderBook:

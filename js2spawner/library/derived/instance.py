@@ -24,9 +24,9 @@ from js2spawner.library.derived.book import BuilderBook
 from js2spawner.library.derived.bundle import Do
 from js2spawner.library.derived.launching import Ground, Marks
 from js2spawner.library.derived.plan import Task
-from js2spawner.library.derived.progress import Say, Steps
 from js2spawner.library.derived.settings import Settings
 from js2spawner.library.scratch.tools import CannotBuild
+from js2spawner.library.steps import Say, Steps
 
 T = TypeVar("T")
 

@@ -16,12 +16,13 @@ from js2spawner.library import properties
 from js2spawner.library.builds import BootReport, Build, Builds, new_id
 from js2spawner.library.definition import Definition, Derived
 from js2spawner.library.derived import instance, launching, leftovers, papers, plan, saving
+from js2spawner.library.derived.book import StepBroken
 from js2spawner.library.derived.instance import Instance
 from js2spawner.library.derived.launching import Ground, Marks
-from js2spawner.library.derived.progress import Say, StepBroken, Steps
 from js2spawner.library.derived.settings import Settings
 from js2spawner.library.scratch.tools import CannotBuild
 from js2spawner.library.software import BadSoftware, Package, unpacked
+from js2spawner.library.steps import Say, Steps
 
 BASE = "js2_base"
 """The id of the image that a build was made of."""

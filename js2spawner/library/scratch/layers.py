@@ -15,8 +15,8 @@ from pathlib import Path
 from js2spawner.library import lasting
 from js2spawner.library.definition import FromScratch, Layer
 from js2spawner.library.scratch import debian, environments, settling
-from js2spawner.library.scratch.steps import Steps
 from js2spawner.library.scratch.tools import System, run
+from js2spawner.library.steps import Steps
 
 SERVES_S = 24 * 3600.0
 _HERE = Path(__file__).parent

@@ -20,8 +20,8 @@ from js2spawner.library.builds import BILL, DISK, LICENCES, Build, Builds, new_i
 from js2spawner.library.definition import Definition, FromScratch
 from js2spawner.library.inventorying import debs, record
 from js2spawner.library.scratch import disk, finishing, layers, manifest, space
-from js2spawner.library.scratch.steps import Say, Steps
 from js2spawner.library.scratch.tools import CannotBuild, System, ToolFailed, check_machine
+from js2spawner.library.steps import Say, Steps
 
 _WORK = ".making"
 

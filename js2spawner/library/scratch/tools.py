@@ -21,7 +21,8 @@ DEADLINE_S = 3600.0
 """For one program; the slowest, mmdebstrap with R's packages, took five minutes."""
 
 KEPT_BYTES = 16 * 1024**2
-"""Of what one program prints, at least, and twice that at most: the end of it. A thousand times what the longest list of packages takes."""
+"""Of what one program prints the end is kept: this much, or twice that at most. The longest list of packages takes a
+thousandth of it."""
 
 _CHUNK = 64 * 1024
 
@@ -82,7 +83,17 @@ class CannotBuild(Exception):
     """The text says what stands in the way of a build, and what to do."""
 
 
-class ToolFailed(CannotBuild):
+class StepFailed(CannotBuild):
+    """The same of one step. The text ends with the step's own words, `output` holds them all."""
+
+    output: str
+
+    def at(self, step: str, seconds: float) -> StepFailed:
+        """The same with the name of the step, which failed after so long."""
+        raise NotImplementedError
+
+
+class ToolFailed(StepFailed):
     """A program of ours or of the image ended badly. The text ends with its own words, `output` holds them all."""
 
     def __init__(self, program: str, how: str, output: str) -> None:
@@ -90,7 +101,7 @@ class ToolFailed(CannotBuild):
         words = _last_words(output)
         super().__init__(f"{program} {how}" + (f": {words}" if words else ""))
 
-    def at(self, step: str) -> ToolFailed:
+    def at(self, step: str, seconds: float) -> ToolFailed:  # noqa: ARG002 - the words are what helps
         return ToolFailed(f"step “{step}”: {self.program}", self.how, self.output)
 
 

@@ -253,7 +253,7 @@ def test_a_folder_of_builds_that_cannot_be_written_to_is_told_without_a_tracebac
     monkeypatch.setattr(Builds, "alone", alone)
     monkeypatch.setattr(scratch, "build", lambda wanted, builds, *_, **__: builds.alone("it"))
     monkeypatch.setattr(reading, "read", lambda *_: definition())
-    Builds(library / "builds").save(BUILD)
+    Builds(library / "builds").save(replace(BUILD, definition=definition().key))
     done = CliRunner().invoke(told, ["tiny", "--library", str(library), "--builds", str(library / "builds")])
     assert (done.exit_code, "Permission denied" in done.stderr, "Traceback" in done.output) == (1, True, False)
     assert isinstance(done.exception, SystemExit)

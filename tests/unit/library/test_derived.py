@@ -23,12 +23,12 @@ from js2spawner.handshake.messages import BuildStep, report_from
 from js2spawner.library.builds import Builds
 from js2spawner.library.definition import Definition, Derived, Environment, Gpu, Kernel, Layer
 from js2spawner.library.derived import booting, bundle, launching, leftovers, papers, plan
-from js2spawner.library.derived.book import BuilderBook
+from js2spawner.library.derived.book import BuilderBook, StepBroken
 from js2spawner.library.derived.bundle import Blob, Do
-from js2spawner.library.derived.progress import StepBroken, Steps
 from js2spawner.library.derived.settings import Patience, Settings
 from js2spawner.library.scratch.tools import CannotBuild
 from js2spawner.library.software import Package
+from js2spawner.library.steps import Steps
 from tests.unit.handshake import books
 
 PATIENCE = Patience()

@@ -1,4 +1,4 @@
-"""The steps of a build: what is under way is said, and how many seconds each took is kept for the record."""
+"""The steps of a build, here or in a cloud: what is done is said, and how long it took is kept for the record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from js2spawner.library.scratch.tools import ToolFailed
+from js2spawner.library.scratch.tools import StepFailed
 
 Say = Callable[[str], None]
 
@@ -21,11 +21,11 @@ class Steps:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """What fails in it says in which step it did."""
+        """What fails in it says in which step it did, or as well after how long."""
         since = time.monotonic()
         try:
             yield
-        except ToolFailed as problem:
-            raise problem.at(name) from None
+        except StepFailed as problem:
+            raise problem.at(name, time.monotonic() - since) from None
         self.seconds[name] = round(time.monotonic() - since, 1)
         self.say(f"{name}: {self.seconds[name]:.1f} s")
