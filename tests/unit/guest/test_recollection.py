@@ -71,7 +71,8 @@ def test_a_look_is_put_down_to_the_module_that_was_being_imported(tmp_path: Path
     assert "recollected_one" in told.read["HOME"]
     assert told.read["RECOLLECTED"] == {"recollected_one"}
     assert "recollected_two" in told.read[EVERYTHING]
-    assert "LATER" not in told.read
+    # Where tests run side by side, they run within the import of somebody else's module.
+    assert not told.read.get("LATER", frozenset()) & {"recollected_one", "recollected_two"}
     assert told.saw == dict(os.environ)
 
 
