@@ -98,7 +98,7 @@ async def fleet_over(
     desk = RegionDesk(
         region,
         cloud,
-        None,
+        SimpleNamespace(images=()),
         hub_id=HUB_ID,
         hub_cidrs=(),
         clock=clock or (lambda: 0.0),
