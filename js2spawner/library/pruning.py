@@ -14,7 +14,6 @@ from js2spawner.cloud.errors import Conflict, Forbidden, Gone
 from js2spawner.cloud.records import Image
 from js2spawner.library import properties as named
 from js2spawner.library.builds import Build, Builds
-from js2spawner.library.derived.leftovers import builder_id
 from js2spawner.library.published import Version, promoted, versions, when
 from js2spawner.library.publishing import UPLOAD_TAG
 from js2spawner.library.signing import PublicKeys, verdict
@@ -137,6 +136,9 @@ class Pruner:
         own = [image for image in images if image.owner == project]
         if not any(image.properties.get(named.KIND) == named.BUILT for image in own):
             return []
+        # Only who builds in clouds needs that room.
+        from js2spawner.library.derived.leftovers import builder_id
+
         builder = await asyncio.to_thread(builder_id, self.builds)
         known = {build.id for build in await asyncio.to_thread(self.builds.of, name)}
         return unrecorded(own, builder, known, now)

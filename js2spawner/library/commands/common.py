@@ -37,15 +37,22 @@ builds_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
 
 
-def cloud_options(command: F) -> F:
-    """`--cloud`, `--region` and `--clouds-yaml`: where images are published."""
-    for option in (
-        click.option("--clouds-yaml", type=click.Path(path_type=Path, dir_okay=False), help="Another clouds.yaml."),
-        click.option("--region", help="A region of that cloud (default: the entry's own)."),
-        click.option("--cloud", envvar="OS_CLOUD", required=True, help="The entry in clouds.yaml."),
-    ):
-        command = option(command)
-    return command
+def cloud_options_with(told: str, *, envvar: str | None = "OS_CLOUD", required: bool = False) -> Callable[[F], F]:
+    """`--cloud` (`told` says what it is for), `--region` and `--clouds-yaml`."""
+
+    def options(command: F) -> F:
+        for option in (
+            click.option("--clouds-yaml", type=click.Path(path_type=Path, dir_okay=False), help="Another clouds.yaml."),
+            click.option("--region", help="A region of that cloud (default: the entry's own)."),
+            click.option("--cloud", envvar=envvar, required=required, help=told),
+        ):
+            command = option(command)
+        return command
+
+    return options
+
+
+cloud_options = cloud_options_with("The entry in clouds.yaml.", required=True)
 
 
 def answer(result: object, as_json: bool, lines: list[str]) -> None:

@@ -16,6 +16,7 @@ from js2spawner.cloud.errors import CloudError
 from js2spawner.library.builds import Busy
 from js2spawner.library.commands import common
 from js2spawner.library.converting import CannotPublish
+from js2spawner.library.pruning import KEEP
 from js2spawner.library.signing import NO_KEYS, KeyFileError, PublicKeys, SigningKey
 
 T = TypeVar("T")
@@ -23,14 +24,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 KEY_FILE, PUBLIC_FILE = "signing.key", "signing.pub"
 
-visibility_option = click.option(
+_visibility_option = click.option(
     "--visibility",
     type=click.Choice(["private", "shared", "community", "public"]),
     default="private",
     show_default=True,
     help="Who sees the image in the cloud besides this project.",
 )
-format_option = click.option(
+_format_option = click.option(
     "--format",
     "disk_format",
     type=click.Choice(["raw", "qcow2"]),
@@ -38,11 +39,14 @@ format_option = click.option(
     show_default=True,
     help="How the disk is uploaded.",
 )
-key_option = click.option(
+_key_option = click.option(
     "--key",
     "key_file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="The private key that signs (default: signing.key below --builds, made when it is first needed).",
+)
+keep_option = click.option(
+    "--keep", type=click.IntRange(min=1), default=KEEP, show_default=True, help="How many versions stay."
 )
 keys_option = click.option(
     "--keys",
@@ -51,6 +55,11 @@ keys_option = click.option(
     envvar="JS2_IMAGE_KEYS",
     help="File of the public keys that vouch for images (default: signing.pub below --builds).",
 )
+
+
+def publication_options(command: F) -> F:
+    """`--visibility`, `--format` and `--key`: how an image is published."""
+    return _visibility_option(_format_option(_key_option(command)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +80,12 @@ class Where:
             finally:
                 await cloud.close()
 
-        # What the cloud room logs, the errors say.
-        logging.getLogger("js2spawner").addHandler(logging.NullHandler())
         return asyncio.run(all_of_it())
 
     def open(self) -> Cloud:
         """The cloud, to be used and closed in one event loop."""
+        # What the cloud room logs, the errors say.
+        logging.getLogger("js2spawner").addHandler(logging.NullHandler())
         config = str(self.clouds_yaml) if self.clouds_yaml else None
         return Cloud(self.cloud, region=self.region, config_file=config)
 

@@ -26,9 +26,7 @@ _HEADINGS = ("NAME", "TITLE", "BASE", "LAYERS", "NEWEST BUILD", "AGE", "TESTED",
 @click.command("list")
 @common.library_option
 @common.builds_option
-@click.option("--cloud", help="Show what is published in this entry of clouds.yaml too.")
-@click.option("--region", help="A region of that cloud (default: the entry's own).")
-@click.option("--clouds-yaml", type=click.Path(path_type=Path, dir_okay=False), help="Another clouds.yaml.")
+@common.cloud_options_with("Show what is published in this entry of clouds.yaml too.", envvar=None)
 @in_cloud.keys_option
 @common.json_option
 def list_(

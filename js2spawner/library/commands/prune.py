@@ -11,7 +11,7 @@ import click
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.library.builds import Builds
 from js2spawner.library.commands import common, in_cloud
-from js2spawner.library.pruning import KEEP, Fate, Pruner
+from js2spawner.library.pruning import Fate, Pruner
 from js2spawner.library.signing import KeyFileError
 
 
@@ -20,7 +20,7 @@ from js2spawner.library.signing import KeyFileError
 @common.builds_option
 @common.cloud_options
 @in_cloud.keys_option
-@click.option("--keep", type=click.IntRange(min=1), default=KEEP, show_default=True, help="How many versions stay.")
+@in_cloud.keep_option
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @common.json_option
 def prune(

@@ -30,9 +30,7 @@ _HOW = {
 @common.library_option
 @common.builds_option
 @common.cloud_options
-@in_cloud.visibility_option
-@in_cloud.format_option
-@in_cloud.key_option
+@in_cloud.publication_options
 @click.option("--promote", is_flag=True, help="Make it the version that starts get, in the same step as the signature.")
 @click.option(
     "--untested", is_flag=True, help="Publish a build whose boot test is missing, failed, or not of today's definition."

@@ -13,25 +13,15 @@ from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError
 from js2spawner.library import promoting, reading, rebuilding
 from js2spawner.library.builds import DISK, Build, Builds, Busy
-from js2spawner.library.commands import common, in_cloud
+from js2spawner.library.commands import common, deriving, in_cloud
 from js2spawner.library.converting import CannotPublish, DiskFormat
 from js2spawner.library.definition import Definition, Derived
-from js2spawner.library.pruning import KEEP, Pruner
+from js2spawner.library.pruning import Pruner
 from js2spawner.library.published import Version
 from js2spawner.library.rebuilding import Outcome
 from js2spawner.library.releasing import Publisher, Terms
 from js2spawner.library.signing import NO_KEYS, KeyFileError, SigningKey
 from js2spawner.located_yaml import FileError
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """How the instance of a derived build reaches this machine, and on what it runs."""
-
-    bind: str
-    url: str
-    network: str
-    flavor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +33,7 @@ class Tools:
     key: SigningKey | None
     terms: Terms
     keep: int
-    handshake: Handshake
+    handshake: deriving.Handshake
 
     def versions(self, name: str) -> Sequence[Version]:
         keys = self.key.keys if self.key else NO_KEYS
@@ -56,10 +46,8 @@ class Tools:
             return scratch.build(definition, self.builds, common.progress)
         from js2spawner.library import derived
 
-        hand = self.handshake
-        settings = derived.Settings.of(hand.bind, hand.url, hand.network, hand.flavor)
         try:
-            return derived.build(definition, self.builds, self.where.open(), settings, common.progress)
+            return deriving.build(definition, self.builds, self.where, self.handshake, common.progress)
         except derived.Interrupted as end:
             # Whoever ends the rebuild means all of it, and not this image alone.
             common.progress(str(end))
@@ -105,14 +93,9 @@ class Tools:
 @common.library_option
 @common.builds_option
 @common.cloud_options
-@in_cloud.visibility_option
-@in_cloud.format_option
-@in_cloud.key_option
-@click.option("--keep", type=click.IntRange(min=1), default=KEEP, show_default=True, help="How many versions stay.")
-@click.option("--handshake-bind", default="127.0.0.1", show_default=True, help="Where a derived build listens.")
-@click.option("--handshake-url", default="", help="How its instance reaches that (default: just there).")
-@click.option("--network", default="", help="The network of a derived build (default: auto_allocated_network).")
-@click.option("--flavor", default="", help="The flavor of a derived build (default: the definition's smallest).")
+@in_cloud.publication_options
+@in_cloud.keep_option
+@deriving.handshake_options
 @click.option("--dry-run", is_flag=True, help="Only say what is due.")
 @common.json_option
 def rebuild(
@@ -126,10 +109,7 @@ def rebuild(
     disk_format: DiskFormat,
     key_file: Path | None,
     keep: int,
-    handshake_bind: str,
-    handshake_url: str,
-    network: str,
-    flavor: str,
+    handshake: deriving.Handshake,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -149,7 +129,7 @@ def rebuild(
         key,
         Terms(visibility, disk_format),
         keep,
-        Handshake(handshake_bind, handshake_url, network, flavor),
+        handshake,
     )
     with common.ending_in_order():
         outcomes += rebuilding.rebuild(

@@ -227,6 +227,28 @@ def test_the_command_builds_everything_that_needs_no_cloud(library: Path):
     assert "tiny: disk: 2.5 s" in done.stderr
 
 
+def test_what_was_built_is_told_when_a_later_one_fails(library: Path, monkeypatch: pytest.MonkeyPatch):
+    known = [definition(), definition(name="other"), definition(name="third")]
+    asked: list[str] = []
+
+    def build(wanted: Definition, builds: Builds, *_: object, **__: object) -> Build:
+        asked.append(wanted.name)
+        if wanted.name == "other":
+            raise CannotBuild("Its disk is full.")
+        builds.save(BUILD)
+        return BUILD
+
+    monkeypatch.setattr(reading, "read_some", lambda *_: known)
+    monkeypatch.setattr(scratch, "build", build)
+    done = run(library, "--json")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, [each["id"] for each in told["builds"]]) == (1, [BUILD.id])
+    assert told["failures"] == [{"image": "other", "why": "Its disk is full."}]
+    assert asked == ["tiny", "other"]
+    done = run(library)
+    assert (done.exit_code, BUILD.id in done.stdout, "Its disk is full." in done.stderr) == (1, True, True)
+
+
 def test_a_derived_image_by_name_asks_for_a_cloud(library: Path):
     done = run(library, "gpu")
     assert done.exit_code == 2
