@@ -22,10 +22,11 @@ from js2spawner.handshake.desk import Verdict
 from js2spawner.handshake.messages import BuildStep, report_from
 from js2spawner.library.builds import Builds
 from js2spawner.library.definition import Definition, Derived, Environment, Gpu, Kernel, Layer
-from js2spawner.library.derived import booting, bundle, launching, leftovers, papers, plan
+from js2spawner.library.derived import booting, bundle, launching, leftovers, making, papers, plan
 from js2spawner.library.derived.book import BuilderBook, StepBroken
 from js2spawner.library.derived.bundle import Blob, Do
 from js2spawner.library.derived.settings import Patience, Settings
+from js2spawner.library.pruning import unrecorded
 from js2spawner.library.scratch.tools import CannotBuild
 from js2spawner.library.software import Package
 from js2spawner.library.steps import Steps
@@ -297,6 +298,35 @@ def test_two_first_builds_at_once_are_one_builders(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Path, "exists", lambda _: False)
     assert leftovers.builder_id(Builds(tmp_path)) == first
     assert [file.name for file in tmp_path.iterdir()] == [".builder-id"]
+
+
+async def test_a_finished_image_says_whose_it_is_until_a_record_does_and_bears_no_mark_of_a_build(
+    tmp_path: Path,
+) -> None:
+    class Cloud:
+        """Glance, as far as one image takes it."""
+
+        name = "none"
+
+        @property
+        def images(self) -> Cloud:
+            return self
+
+        async def update(self, _id: str, *, put: dict[str, str], remove: list[str]) -> Image:
+            left = {key: value for key, value in saved.properties.items() if key not in remove}
+            return replace(saved, properties={**left, **put})
+
+    saved = image("saved", 1, js2_purpose="image-build", js2_builder="us", js2_signature="of the base")
+    builds = Builds(tmp_path)
+    now, cloud = datetime.now(UTC), Cloud()
+    work = making._Making(definition(Layer("own")), builds, cloud, Settings(), Steps(print), now)  # type: ignore[arg-type]
+    done = await work._finished(saved, launching.Ground(image("base", 2), "flavor", "network"))
+    told = {key: value for key, value in done.properties.items() if key.startswith("js2_")}
+    assert not {"js2_purpose", "js2_builder", "js2_signature"} & told.keys()
+    assert told["js2_built_as"] == saved.id
+    assert [fate.id for fate in unrecorded([done], leftovers.builder_id(builds), (), now + timedelta(days=99))] == [
+        saved.id
+    ]
 
 
 def test_only_an_instant_that_has_passed_makes_something_expired() -> None:
