@@ -11,13 +11,14 @@ import logging
 import secrets
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from js2spawner.decide import begin, decide, recover
 from js2spawner.failures import Failure, failure
 from js2spawner.fleet import metrics, names
+from js2spawner.fleet.background import Background
 from js2spawner.fleet.effects import Hands
 from js2spawner.fleet.inventory import Inventory, Pace, Picture
 from js2spawner.fleet.journal import Journal
@@ -101,7 +102,7 @@ class Fleet:
         self._journals: dict[Owner, Journal] = {}
         self._changed: dict[str, asyncio.Event] = {}
         self._busy: set[tuple[str, Effect]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(log)
         self._on_over: list[Callable[[Record], None]] = []
         self._reapers = {name: Reaper(settings.hub_id, settings.orphan_grace_s) for name in desks}
         self._hands = {name: Hands(desk.cloud, settings.hub_id, user_data, log) for name, desk in desks.items()}
@@ -125,13 +126,11 @@ class Fleet:
         if records:
             self._log.info("%d attempts found again: %s", len(records), dict(Counter(map(state_name, records))))
         for inventory in self.inventories.values():
-            self._spawn(inventory.run(), f"inventory of {inventory.region}")
+            self._background.spawn(inventory.run(), f"inventory of {inventory.region}")
 
     async def stop(self) -> None:
         """Let go. Nothing is deleted: instances outlive the hub's process."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.end()
         await self._store.close()
         for desk in self.desks.values():
             await desk.cloud.close()
@@ -314,7 +313,7 @@ class Fleet:
             key = (record.attempt_id, effect)
             if key not in self._busy:
                 self._busy.add(key)
-                self._spawn(self._perform(record, effect), f"{type(effect).__name__} of {record.attempt_id}")
+                self._background.spawn(self._perform(record, effect), f"{type(effect).__name__} of {record.attempt_id}")
 
     async def _perform(self, record: Record, effect: Effect) -> None:
         attempt_id, hands = record.attempt_id, self._hands[record.plan.region]
@@ -411,7 +410,7 @@ class Fleet:
         for server in self._reapers[region].due(picture, known, self._ended):
             self._log.warning("instance %s (%s) belongs to no attempt any more: deleting it", server.id, server.name)
             metrics.ORPHANS.labels(region=region).inc()
-            self._spawn(self._delete_orphan(region, server.id), f"delete of {server.id}")
+            self._background.spawn(self._delete_orphan(region, server.id), f"delete of {server.id}")
 
     def _awaits(self, attempt_id: str) -> bool:
         record = self._records.get(attempt_id)
@@ -431,13 +430,3 @@ class Fleet:
     def _hurry(self, region: str) -> None:
         if region in self.inventories:
             self.inventories[region].hurry()
-
-    def _spawn(self, work: Coroutine[object, object, None], what: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=what)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self._log.error("%s failed: %s", task.get_name(), error, exc_info=error)

@@ -11,13 +11,14 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from js2spawner.cloud.errors import CloudError, Throttled, Unreachable
 from js2spawner.failures import failure
 from js2spawner.fleet import metrics, names
+from js2spawner.fleet.background import Background
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.saved_images import SavedImages
 from js2spawner.fleet.store import Timing
@@ -93,7 +94,7 @@ class Saves:
         self._seconds: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._soon: dict[str, Instant] = {}
         self._busy: set[tuple[str, Effect]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(log)
         self._recovered_at: Instant | None = None
         self._left_behind: dict[str, set[str]] = {}
         self._quiet_for: dict[str, str] = {}
@@ -101,12 +102,10 @@ class Saves:
 
     def start(self) -> None:
         """Find again what was under way, and from then on what is left behind."""
-        self._spawn(self._look_after(), "looking after saves")
+        self._background.spawn(self._look_after(), "looking after saves")
 
     async def stop(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.end()
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
@@ -204,7 +203,7 @@ class Saves:
         for effect in step.effects:
             if (save_id, effect) not in self._busy:
                 self._busy.add((save_id, effect))
-                self._spawn(self._perform(save, effect), f"{type(effect).__name__} of save {save_id}")
+                self._background.spawn(self._perform(save, effect), f"{type(effect).__name__} of save {save_id}")
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
@@ -226,7 +225,7 @@ class Saves:
         while len(self._saves) > _REMEMBERED and next(iter(self._saves.values())).over:
             forgotten, _ = self._saves.popitem(last=False)
             self._seconds.pop(forgotten, None)
-        self._spawn(self._watch(save.id), f"save {save.id}")
+        self._background.spawn(self._watch(save.id), f"save {save.id}")
 
     async def _watch(self, save_id: str) -> None:
         while not self._saves[save_id].over:
@@ -346,7 +345,7 @@ class Saves:
                 strays.add(each.image.id)
                 if each.image.id in self._left_behind.get(region, ()):
                     self._log.warning("image %s of an unfinished save: deleting it", each.image.id)
-                    self._spawn(self._discard(each), f"delete of image {each.image.id}")
+                    self._background.spawn(self._discard(each), f"delete of image {each.image.id}")
         self._left_behind[region] = strays
 
     def _take_up(self, found: Unfinished) -> bool:
@@ -374,13 +373,3 @@ class Saves:
             await self.images.discard(unfinished.region, unfinished.image.id)
         except CloudError as error:
             self._log.warning("image %s: %s: %s", unfinished.image.id, error.name, error)
-
-    def _spawn(self, work: Coroutine[object, object, None], what: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=what)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self._log.error("%s failed: %s", task.get_name(), error, exc_info=error)
