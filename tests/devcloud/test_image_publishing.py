@@ -287,6 +287,18 @@ async def test_a_new_key_takes_the_old_ones_place_and_what_starts_get_stays(shop
     assert await shop.current() == build.id
 
 
+async def test_a_new_key_signs_what_was_published_before_the_definition_changed_and_nothing_else_of_then(
+    shop: Shop, tmp_path: Path
+) -> None:
+    before, never = shop.built(1), shop.built(2)
+    await shop.publish(before)
+    shop.key = SigningKey.make(tmp_path / "new.key")
+    today = replace(DEFINITION, base=FromScratch("bookworm", 400))
+    assert (await shop.publisher().release(today, before, Terms())).how == "finished"
+    with pytest.raises(CannotPublish, match="another definition"):
+        await shop.publisher().release(today, never, Terms())
+
+
 async def test_a_version_that_another_key_signed_is_never_taken_for_an_interrupted_upload(
     shop: Shop, tmp_path: Path
 ) -> None:
