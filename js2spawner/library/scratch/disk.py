@@ -18,7 +18,9 @@ MIB = 1024 * 1024
 # Where partitioning tools put the first partition: the gap before it is the boot loader's.
 START_MB = 1
 LABEL = "js2-root"
+# A journal may take half of what is free at most, says tune2fs.
 JOURNAL_MB = 64
+SPARE_AT_LEAST_MB = 16
 # Inode tables take a 64th; a tree of many small files has some more in folders.
 OVERHEAD = 1.03
 BOOT_CODE = Path("/usr/lib/EXTLINUX/mbr.bin")
@@ -46,14 +48,16 @@ def make(system: System, shape: Shape, raw: Path) -> None:
     for name in _IN_IMAGE:
         if not os.path.lexists(system.root / name):
             raise CannotBuild(f"The image has no /{name}, without which it cannot boot; extend minimal, or add it.")
-    size_mb = int(used_mb(system.root) * OVERHEAD) + JOURNAL_MB + shape.spare_mb
+    spare_mb = max(shape.spare_mb, SPARE_AT_LEAST_MB)
+    journal_mb = min(JOURNAL_MB, spare_mb // 2)
+    size_mb = int(used_mb(system.root) * OVERHEAD) + journal_mb + spare_mb
     _partition(raw, size_mb, shape)
     _make_file_system(system, raw, size_mb, shape)
     _make_bootable(raw, size_mb)
     ext4.set_times(raw, START_MB * MIB, system.epoch)
     # Only now, since the mount would have left its transactions in it.
     settings = {"E2FSPROGS_FAKE_TIME": str(system.epoch)}
-    run("tune2fs", "-J", f"size={JOURNAL_MB}", f"{raw}?offset={START_MB * MIB}", settings=settings)
+    run("tune2fs", "-J", f"size={journal_mb}", f"{raw}?offset={START_MB * MIB}", settings=settings)
 
 
 def compress(raw: Path, qcow2: Path) -> None:
