@@ -18,11 +18,13 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from .launch import LAB_PROGRAMS
 from .recollection import Recollection, Recording
 from .standby import NOWHERE
 from .trusted import Changeable, Guard, Trusted
 
+# Not jupyter-labhub: as it is imported it puts a sign-in of its own into Jupyter Server's handlers (JupyterHub's
+# make_singleuser_app), which every server that comes of this process would have, jupyterhub-singleuser too.
+PROGRAMS = ("jupyterhub-singleuser", "jupyter-lab")
 # What a server imports between its first line and its first answer (sys.modules compared; JupyterLab 4.6).
 LATE = (
     "IPython.paths",
@@ -36,7 +38,7 @@ LATE = (
 )
 # They keep at import what only an assignment tells (the hub's address, the home, which programs are on the PATH):
 # imported once more when it is known.
-FRESH = ("jupyterhub.services.auth", "jupyterhub.singleuser", "jupyterlab.labapp", "jupyterlab.labhubapp", "jupytext")
+FRESH = ("jupyterhub.services.auth", "jupyterhub.singleuser", "jupyterlab.labapp", "jupytext")
 # Whose modules may be made anew with them; somebody else's might not bear it (metrics are registered once).
 OURS_TO_REPEAT = ("jupyterhub.", "jupyterlab.", "jupyterlab_jupytext")
 # Keep it in plain globals: run again in place if need be, so that who imported a function from there is served, too.
@@ -72,7 +74,7 @@ def warm() -> Warm:
 def _warm(trusted: Trusted) -> Warm:
     """Raises NotWarm; Changeable when there is something that root must not run."""
     trusted.check(*(place for place in (sys.executable, sys.prefix, *sys.path) if place))
-    known = [point for point in entry_points(group="console_scripts") if point.name in LAB_PROGRAMS]
+    known = [point for point in entry_points(group="console_scripts") if point.name in PROGRAMS]
     programs = {}
     with Recording() as record, _guarded(trusted):
         for point in known:
@@ -124,10 +126,13 @@ def forget(roots: Collection[str]) -> frozenset[str]:
 
 
 def _holds(module: Any, gone: Collection[str]) -> bool:
-    """Whether a module's names are bound to a class or function of another that goes."""
+    """Whether a module's names are bound to a class or function of another that goes, or to a class built on one."""
     for value in list(vars(module).values()) if module is not None else ():
         # By type() and not isinstance(): lazy objects import things when they are asked what they are.
-        if issubclass(type(value), (type, types.FunctionType)) and value.__module__ in gone:
+        if issubclass(type(value), types.FunctionType) and value.__module__ in gone:
+            return True
+        # Bases too: a class can be given others after it was made, by whoever imports something.
+        if issubclass(type(value), type) and any(kind.__module__ in gone for kind in value.__mro__):
             return True
     return False
 

@@ -72,6 +72,8 @@ def test_a_real_server_imported_ahead_is_configured_as_a_cold_one_and_imports_no
     assert ahead["remembered"] == []
     assert ahead["late"] == []
     assert ahead["kernel"] == cold["kernel"] == ahead["environment"]["HOME"]
+    # A browser is sent to the hub to sign in; the JupyterHub's own answer is what it would be.
+    assert ahead["stranger"] == cold["stranger"] == [302, "/hub/api/oauth2/authorize"]
 
 
 @needs_ordinary

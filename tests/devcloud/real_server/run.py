@@ -70,6 +70,7 @@ async def _run(folder: Path, ahead: bool, tls: bool) -> Any:
             told = await _mirrored(notebook, run)
             if not tls:
                 told["kernel"] = await _kernel(f"http://{ADDRESS}:{port}/user/alice/api/kernels")
+                told["stranger"] = await _sent_to(f"http://{ADDRESS}:{port}/user/alice/lab")
         ahead = one is not None and notebook.pid == one.child.pid
         return told | {"ahead": ahead, "numbers": [notebook.pid, port, hub.addresses[0][1]]}
     finally:
@@ -108,6 +109,12 @@ async def _kernel(url: str) -> str:
             async with session.delete(f"{url}/{made['id']}"):
                 pass
     return ""
+
+
+async def _sent_to(page: str) -> list[object]:
+    """The status and the place that a browser gets which has not signed in."""
+    async with aiohttp.ClientSession() as session, session.get(page, allow_redirects=False) as answer:
+        return [answer.status, answer.headers.get("Location", "").partition("?")[0]]
 
 
 def _hub() -> web.Application:
