@@ -58,6 +58,18 @@ class Jupyter:
             return False
         return True
 
+    async def stranger(self) -> str:
+        """What a browser gets that has not signed in: `302 /where/it/is/sent`. Raises NotebookProblem."""
+        timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+                session.get(f"{self.url}/lab", allow_redirects=False) as answer,
+            ):
+                return f"{answer.status} {answer.headers.get('Location', '').partition('?')[0][:200]}"
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            raise NotebookProblem(f"the server does not answer a browser ({type(problem).__name__})") from problem
+
     async def write(self, name: str, content: Any, kind: str) -> None:
         """Put a file into the user's home: `notebook` with a JSON object, or `file` with text."""
         body = {"type": kind, "format": "json" if kind == "notebook" else "text", "content": content}

@@ -37,6 +37,7 @@ from js2spawner.library.boot.stand_in_hub import server_environment, stand_in_hu
 USER = "tester"
 UID = 20001
 HANDSHAKE_PORT, HUB_PORT = 8710, 8081
+SIGN_IN = "/hub/api/oauth2/authorize"
 INSIDE = Path(__file__).with_name("inside.py")
 KEPT = "kept-across-a-reboot.txt"
 LOOK_EVERY_S = 0.05
@@ -81,6 +82,7 @@ class Trial:
         """The whole test, with every smoke notebook. Raises Lost."""
         async with self._standing() as stand:
             await self._first_boot(stand)
+            await self._turn_stranger_away(stand)
             await self._smoke(stand, notebooks)
             await self._look_at_disk(stand)
             await self._ask_root(stand, "running", str(self.hardware.disk_gb))
@@ -107,6 +109,15 @@ class Trial:
         await self._until(stand, "had its notebook listening", told, self.patience.listening_s)
         if boot.last is not None and boot.last.stage == "failed":
             raise self._lost(stand, f"the guest failed at {boot.last.problem}: {boot.last.detail}")
+
+    async def _turn_stranger_away(self, stand: Stand) -> None:
+        """A server that answers its token well may still fail every browser: those have to sign in at the hub."""
+        try:
+            told = await self._alive(stand, stand.server.stranger())
+        except NotebookProblem as problem:
+            told = str(problem)
+        if told != f"302 {SIGN_IN}":
+            self.failures.append(f"a browser that has not signed in is not sent to the hub: {printable(told)}")
 
     async def _smoke(self, stand: Stand, notebooks: Sequence[Path]) -> None:
         for notebook in notebooks:

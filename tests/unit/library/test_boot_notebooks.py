@@ -51,7 +51,12 @@ async def serving(reply: Reply = behaves) -> AsyncIterator[Jupyter]:
             await reply(socket, json.loads(received.data))
         return socket
 
+    async def page(request: web.Request) -> web.Response:
+        assert "Authorization" not in request.headers
+        return web.Response(status=302, headers={"Location": "/hub/api/oauth2/authorize?client_id=a"})
+
     app = web.Application()
+    app.router.add_get("/user/a/lab", page)
     app.router.add_put("/user/a/api/contents/{name}", takes)
     app.router.add_post("/user/a/api/sessions", makes)
     app.router.add_post("/user/a/api/kernels", makes)
@@ -132,3 +137,8 @@ async def test_a_file_that_is_no_notebook_is_named(tmp_path: Path, content: str)
     file.write_text(content)
     async with serving() as server:
         assert "smoke.ipynb is no notebook" in await run_notebook(server, file, 30)
+
+
+async def test_a_browser_that_has_not_signed_in_shows_no_token_and_is_followed_nowhere() -> None:
+    async with serving() as server:
+        assert await server.stranger() == "302 /hub/api/oauth2/authorize"
