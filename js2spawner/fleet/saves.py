@@ -198,6 +198,8 @@ class Saves:
         save = self._saves[save_id] = step.save
         if save.image_id != before.image_id and not save.over:
             self._fleet.amend(save.words.attempt_id, lambda r: replace(r, copy_id=save.image_id, copy_gb=save.most_gb))
+            # Now and not with the next change: a hub that dies before it is written takes nothing up.
+            self._background.spawn(self._fleet.saved(), f"record of the copy of save {save_id}")
         if type(save.state) is not type(before.state):
             self._moved(before, save, now)
         for effect in step.effects:

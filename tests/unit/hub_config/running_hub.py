@@ -202,7 +202,7 @@ def running_hub(directory: Path, **more: str) -> Iterator[RunningHub]:
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
