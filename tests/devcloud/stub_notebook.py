@@ -29,7 +29,8 @@ if options.stubborn_child:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     subprocess.Popen([sys.executable, "-I", "-c", code, str(Path.cwd())], start_new_session=True)
 if options.terminal and pty.fork()[0] == 0:
-    os.execvp("sh", ["sh", "-c", options.terminal + "; true"])
+    # Its last word tells whose it is: where nobody hangs up (nohup) it has to be found to be ended.
+    os.execvp("sh", ["sh", "-c", options.terminal + "; true", str(Path(__file__).parent)])
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
