@@ -30,8 +30,9 @@ PORT_PATIENCE_S = 600.0
 TICK_S = 0.25
 # Somebody waits for the server's first answer, and each look costs a refused connection.
 TICK_UNTIL_LISTENING_S = 0.05
-# A look at the server's kernels may cost the hub a check of the token, and reports may come every second.
-KERNEL_LOOK_S = 60.0
+# A look at the server's kernels may cost the hub a check of the token, so it comes with every third report of the
+# usual pace, and no more often while a save has reports come every second.
+REPORTS_PER_KERNEL_LOOK = 3
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Life:
         self._home = "/"
         self._notebook: Notebook | None = None
         self._activity = Activity(clock())
+        self._usual_report_s = 0.0
         self._next_kernel_look = clock()
         self._kernel_busy = False
 
@@ -194,13 +196,15 @@ class Life:
         if answer is not None:
             self._run_dir.publish(assignment.lease_from_json(answer.get("lease")))
             self._saving.obey(answer)
+            if not self._saving.word():
+                self._usual_report_s = self._talk.report_s
 
     def _message(self) -> Mapping[str, Any]:
         gpus = vitals.gpus()
         notebook = self._notebook
         if notebook is not None and self._stage.name == "listening":
             if self._clock() >= self._next_kernel_look:
-                self._next_kernel_look = self._clock() + KERNEL_LOOK_S
+                self._next_kernel_look = self._clock() + REPORTS_PER_KERNEL_LOOK * self._usual_report_s
                 self._kernel_busy = notebook.kernel_is_busy()
             self._activity.observe(self._clock(), notebook.users_processes(), notebook.pid, gpus, self._kernel_busy)
         return {

@@ -108,6 +108,11 @@ class Talk:
                 # A poll that ends at once would otherwise become a busy loop.
                 self._sleep(1.0)
 
+    @property
+    def report_s(self) -> float:
+        """Seconds between two reports, as the hub last said."""
+        return self._report_s
+
     def report_is_due(self) -> bool:
         """Whether it is time for the next report."""
         return self._clock() >= self._next_report

@@ -9,7 +9,6 @@ from typing import Any, cast
 from js2spawner.guest.identity import Identity
 from js2spawner.guest.life import Life, Stage
 from js2spawner.guest.rundir import RunDir
-from js2spawner.guest.saving import Saving
 
 
 class Kernels:
@@ -28,14 +27,33 @@ class Kernels:
         return True
 
 
-def test_kernels_are_looked_at_once_a_minute_though_reports_come_every_second(tmp_path: Path) -> None:
+class Hub:
+    """What the hub says of the pace of reports, and whether it is saving the instance."""
+
+    report_s = 2.0
+    order: str | None = None
+
+    def report(self, _message: Any) -> dict[str, Any]:
+        return {}
+
+
+def test_kernels_are_looked_at_with_every_third_report_and_no_more_often_while_a_save_has_them_come_faster(
+    tmp_path: Path,
+) -> None:
     now = [0.0]
     run, identity = RunDir(tmp_path / "run"), Identity(tmp_path / "state")
-    saving = Saving(identity, run, "attempt-1", lambda: now[0])
-    talk = cast("Any", SimpleNamespace())
-    life = Life(talk, run, identity, saving, lambda: now[0], lambda _: None, privileged=False)
-    kernels = Kernels()
+    saving = SimpleNamespace(word=lambda: "save-1" if hub.order else "", obey=lambda _answer: None)
+    hub, kernels = Hub(), Kernels()
+    life = Life(cast("Any", hub), run, identity, cast("Any", saving), lambda: now[0], lambda _: None, privileged=False)
     life._notebook, life._stage = cast("Any", kernels), Stage("listening", "a")
-    for now[0] in range(121):
-        life._message()
-    assert kernels.looks == 3
+
+    def reports(at: range) -> int:
+        before = kernels.looks
+        for now[0] in at:
+            life._report()
+        return kernels.looks - before
+
+    reports(range(0, 4, 2))
+    assert reports(range(4, 64, 2)) == 10
+    hub.order, hub.report_s = "save", 1.0
+    assert reports(range(64, 124)) == 10
