@@ -46,8 +46,8 @@ async def test_a_saved_image_starts_under_its_parent_s_terms_and_says_its_own_na
         start = await hub.start(image=SAVED, flavor="m3.small")
         record = await hub.attempt()
         assert (record.plan.image, record.plan.saved, record.plan.image_title) == ("lasting", IMAGE_ID, "My course")
-        assert hub.compute.created[0].image_id == IMAGE_ID
         await hub.bring_up(record)
+        assert hub.compute.created[0].image_id == IMAGE_ID
         await start
         spawner = hub.user().spawner
         lease = spawner.lease()
