@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from js2spawner.cloud.cloud import Cloud
+from js2spawner.cloud.errors import Conflict
 from js2spawner.cloud.records import Image
 from js2spawner.devcloud.machine import Machines
 from js2spawner.library import properties
@@ -327,12 +328,20 @@ async def test_an_instance_that_never_speaks_is_given_up_and_deleted(workshop: W
     assert await workshop.left() == []
 
 
+async def _console(workshop: Workshop, server_id: str) -> str:
+    """The end of a console; nothing before there is a machine to have one."""
+    try:
+        return await workshop.cloud.compute.console_log(server_id, lines=3)
+    except Conflict:
+        return ""
+
+
 async def _until_building(workshop: Workshop) -> None:
     """Until an instance is in the middle of its steps: its console says so."""
     async with asyncio.timeout(60):
         while True:
             servers, _ = await leftovers.marked(workshop.cloud, leftovers.builder_id(workshop.builds))
             for server in servers:
-                if "command" in await workshop.cloud.compute.console_log(server.id, lines=3):
+                if "command" in await _console(workshop, server.id):
                     return
             await asyncio.sleep(0.1)
