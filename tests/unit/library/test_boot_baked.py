@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "etc/machine-id").write_text("")
     (tmp_path / "etc/shadow").write_text("root:*:19000:0:99999:7:::\ndaemon:!:19000::::::\n")
-    (tmp_path / "etc/apt/sources.list").write_text("deb http://deb.debian.org/debian bookworm main\n")
+    (tmp_path / "etc/apt/sources.list").write_text("deb http://mirror.example/debian bookworm main\n")
     (tmp_path / "var/log/wtmp").touch()
     sudo = tmp_path / "usr/bin/sudo"
     sudo.touch()
