@@ -10,145 +10,26 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from js2spawner import located_yaml
+from js2spawner.catalog_entries import ClassData, Defaults, Entry, FlavorEntry, ImageEntry, Limit, Profile, Region
 from js2spawner.lease import Policy
 from js2spawner.located_yaml import FileError, Located, Mistake, YamlPath, shown
-from js2spawner.saved import NOTHING_KEPT, Allowance
-
-Text = Annotated[str, Field(min_length=1, max_length=500)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-Texts = Annotated[tuple[Text, ...], Field(strict=False)]
-Names = Annotated[tuple[Text, ...], Field(strict=False)]
+from js2spawner.saved import Allowance
 
 
 class CatalogError(FileError):
     """The catalog has mistakes; `mistakes` lists all of them, one line each with file and line."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _Entry(_Settings):
-    name: Name
-
-
-E = TypeVar("E", bound=_Entry)
-
-
-class Region(_Entry):
-    """One region of one cloud. `cloud` is the entry in clouds.yaml; without `region`, that entry says which."""
-
-    cloud: Text
-    region: Text | None = None
-    network: Text = "auto_allocated_network"
-    security_group: Text = "js2-hub"
-    config_drive: bool = True
-
-
-class Saves(_Settings):
-    """How many instances one person may keep as images, how large together in GB, and whether a group may use them.
-
-    Members of the groups in `freeze` may freeze theirs for a group they are in.
-    """
-
-    most: int = Field(3, ge=0, le=1000)
-    most_gb: float = Field(40, gt=0, le=1_000_000)
-    share: bool = True
-    freeze: Names = ()
-
-    @property
-    def allowance(self) -> Allowance:
-        return Allowance(self.most, self.most_gb, self.share, self.freeze)
-
-
-class Profile(_Entry):
-    """The terms of use: `retries` are further attempts after one that failed for a passing reason.
-
-    Without `saves` no instance can be kept as an image.
-    """
-
-    sudo: bool = False
-    idle_minutes: float = Field(60, gt=0, le=60 * 24 * 30)
-    longest_hours: float = Field(24, gt=0, le=24 * 365)
-    warn_minutes: float = Field(10, gt=0, le=60 * 24)
-    extend_minutes: float = Field(60, gt=0, le=60 * 24 * 7)
-    extensions: int = Field(3, ge=0, le=1000)
-    retries: int = Field(2, ge=0, le=10)
-    saves: Saves | None = None
-
-    @property
-    def allowance(self) -> Allowance:
-        return self.saves.allowance if self.saves else NOTHING_KEPT
-
-    @property
-    def policy(self) -> Policy:
-        return Policy(
-            idle_s=self.idle_minutes * 60,
-            longest_s=self.longest_hours * 3600,
-            warn_s=self.warn_minutes * 60,
-            extend_s=self.extend_minutes * 60,
-            extensions=self.extensions,
-        )
-
-
-class Gpu(_Settings):
-    """What a person calls the GPU ("A100 slice") and how much memory it has."""
-
-    kind: Text
-    memory_gb: float = Field(gt=0)
-
-
-class FlavorEntry(_Entry):
-    """One Nova flavor; `name` is Nova's. The sizes are shown until the cloud has told its own."""
-
-    title: Text
-    vcpus: int = Field(gt=0)
-    memory_gb: float = Field(gt=0)
-    disk_gb: float = Field(gt=0)
-    su_per_hour: float = Field(ge=0)
-    gpu: Gpu | None = None
-    groups: Names | None = None
-
-    def at_least(self, other: FlavorEntry) -> bool:
-        return self.vcpus >= other.vcpus and self.memory_gb >= other.memory_gb and self.disk_gb >= other.disk_gb
-
-
-class ImageEntry(_Entry):
-    """One image as users see it: either `library`, the current version of that image of the library, or `image`,
-    Glance's name (the newest of that name is taken) or id, which `sha512` pins to data of that hash.
-
-    `smallest` and `flavors` narrow the flavors it may run on; `groups` narrows who may use it.
-    """
-
-    title: Text
-    description: Text
-    image: Text | None = None
-    library: Name | None = None
-    sha512: Text | None = None
-    inside: Texts = ()
-    gpu: Literal["required", "possible", "no"] = "no"
-    smallest: Text | None = None
-    flavors: Names | None = None
-    groups: Names | None = None
-    profile: Text
-    region: Text | None = None
-
-
-class Defaults(_Settings):
-    """What somebody gets who asks for nothing in particular."""
-
-    image: Text
-    flavor: Text
-
+E = TypeVar("E", bound=Entry)
 
 _SHA512 = re.compile(r"[0-9a-fA-F]{128}")
 
-_SECTIONS: dict[str, tuple[str, type[_Entry]]] = {
+_SECTIONS: dict[str, tuple[str, type[Entry]]] = {
     "regions": ("region", Region),
     "profiles": ("profile", Profile),
     "images": ("image", ImageEntry),
@@ -165,6 +46,8 @@ class Catalog:
     images: tuple[ImageEntry, ...]
     flavors: tuple[FlavorEntry, ...]
     defaults: Defaults
+    limits: tuple[Limit, ...] = ()
+    data: tuple[ClassData, ...] = ()
 
     @classmethod
     def load(cls, path: Path | str, *, idle_minutes: float | None = None) -> Catalog:
@@ -217,8 +100,16 @@ class Catalog:
     def profile_of(self, image: ImageEntry) -> Profile:
         return self._present(self.profiles, image.profile)
 
+    def regions_of(self, image: ImageEntry) -> tuple[Region, ...]:
+        """Where the image may be started, the preferred one first."""
+        if image.region:
+            return (self._present(self.regions, image.region),)
+        named = self.profile_of(image).regions
+        return tuple(self._present(self.regions, name) for name in named) if named else (self.home_region,)
+
     def region_of(self, image: ImageEntry) -> Region:
-        return self._present(self.regions, image.region) if image.region else self.home_region
+        """Where the image is started first."""
+        return self.regions_of(image)[0]
 
     def policy_for(self, image_name: str) -> Policy:
         """The lease policy of a running server's image; the default image's once that one has left the catalog."""

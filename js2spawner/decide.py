@@ -14,35 +14,37 @@ from js2spawner.cloud.faults import fault_of
 from js2spawner.cloud.records import Server
 from js2spawner.failures import Failure, failure, failure_of
 from js2spawner.instance import (
-    Accepted,
     Assigned,
     Booting,
-    Broken,
     Building,
+    Ended,
+    Ending,
+    Greeted,
+    Instant,
+    Planned,
+    Record,
+    Running,
+    Unsure,
+)
+from js2spawner.sightings import (
+    Accepted,
+    Broken,
     Claimed,
     Confirm,
     Create,
     Delete,
     DeleteAnswered,
-    Ended,
-    Ending,
     EndWanted,
-    Greeted,
     Hello,
-    Instant,
     Listed,
     Listening,
-    Planned,
     Progressed,
-    Record,
     Refused,
-    Running,
     Sighting,
     Step,
     Taken,
     Unanswered,
     Unclaimed,
-    Unsure,
 )
 
 

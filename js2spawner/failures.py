@@ -10,12 +10,15 @@ from typing import Literal
 
 from js2spawner.cloud.errors import CloudError
 
-Policy = Literal["again", "give-up"]
+Policy = Literal["again", "wait", "elsewhere", "give-up"]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One named failure. `policy` says whether a new attempt may help without the user choosing anew."""
+    """One named failure. `policy` says whether a new attempt may help without the user choosing anew.
+
+    "again": at once, in the same place. "wait": in the line, until there is room. "elsewhere": in another region.
+    """
 
     name: str
     sentence: str
@@ -34,8 +37,8 @@ _CHOOSE_OTHER = "Choose a smaller or different flavor, or try again later."
 
 _ALL = (
     # What the cloud refuses.
-    Failure("quota", "The hub's allocation has reached its limit.", _CHOOSE_OTHER, "give-up"),
-    Failure("capacity", "The cloud has no room for this flavor right now.", _CHOOSE_OTHER, "give-up"),
+    Failure("quota", "The hub's allocation has reached its limit.", _CHOOSE_OTHER, "wait"),
+    Failure("capacity", "The cloud has no room for this flavor right now.", _CHOOSE_OTHER, "wait"),
     Failure("image", "The image cannot be used in this cloud.", "Choose another image. " + _TELL_OPERATOR, "give-up"),
     Failure(
         "image-changed",
@@ -55,7 +58,7 @@ _ALL = (
     Failure("cloud-config", "This hub's cloud is not set up correctly.", _TELL_OPERATOR, "give-up"),
     Failure("sign-in", "The hub cannot sign in to the cloud.", _TELL_OPERATOR, "give-up"),
     Failure("refused", "The cloud refused to create the instance.", _TELL_OPERATOR, "give-up"),
-    Failure("unreachable", "The cloud cannot be reached right now.", _TRY_LATER, "give-up"),
+    Failure("unreachable", "The cloud cannot be reached right now.", _TRY_LATER, "elsewhere"),
     Failure("create-lost", "The cloud never confirmed that it created the instance.", _TRY_LATER, "again"),
     # What goes wrong on the way.
     Failure("build-error", "The cloud failed while building the instance.", _TRY_LATER, "again"),
@@ -93,6 +96,46 @@ _ALL = (
         "again",
     ),
     Failure("no-route", "JupyterLab runs, but the hub cannot reach the instance.", _TELL_OPERATOR, "again"),
+    # What goes wrong with a home; nothing of it is ever lost by any of these.
+    Failure(
+        "home-busy",
+        "Your home is in use by another server of yours.",
+        "Stop that server first, or start this one without your home.",
+        "give-up",
+    ),
+    Failure("home-slow", "The cloud took too long to attach your home.", _TRY_LATER, "again"),
+    Failure(
+        "home-missing",
+        "Your home has been deleted in the cloud.",
+        "Tell the people who run this hub: they may have a copy. A new start makes an empty one.",
+        "give-up",
+    ),
+    Failure(
+        "home-elsewhere",
+        "Your home is in another region, and homes cannot move.",
+        "Choose that region, or start without your home.",
+        "give-up",
+    ),
+    Failure("home-broken", "The cloud shows your home as broken.", "Tell the people who run this hub.", "give-up"),
+    Failure(
+        "home-unreadable",
+        "The file system of your home cannot be used; nothing was changed on it.",
+        "Tell the people who run this hub: they can restore a copy.",
+        "give-up",
+    ),
+    Failure("home-quota", "The hub's allocation has no room for another home.", _TELL_OPERATOR, "give-up"),
+    Failure("home-refused", "The cloud refused to attach your home.", _TRY_LATER, "again"),
+    # What happens in the line.
+    Failure("limit", "You have as many servers as you may have at once.", "Stop one of them first.", "give-up"),
+    Failure("line-left", "You left the line.", "Start again whenever you like.", "give-up"),
+    Failure("line-full", "So many wait already that your turn would not come.", _TRY_LATER, "give-up"),
+    Failure(
+        "no-return",
+        "The cloud could not bring your instance back from the shelf.",
+        "A new one is started; your home is as you left it.",
+        "again",
+    ),
+    Failure("shelved", "The instance was put on the shelf.", "Start it again to have it back.", "give-up"),
     # Ends that are nobody's fault.
     Failure("stopped", "The server was stopped.", "Start again whenever you like.", "give-up"),
     Failure("cancelled", "The start was stopped before it was finished.", "Start again whenever you like.", "give-up"),

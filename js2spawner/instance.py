@@ -1,4 +1,4 @@
-"""One instance as values: what is known and meant (records), what was learned (sightings), what is to do (effects).
+"""One instance as values: what is known and meant. What was learned and what is to do are in `sightings`.
 
 Pure: no I/O and no clock. `decide.decide` says what follows from what. Times are POSIX seconds of the hub's clock.
 """
@@ -6,11 +6,13 @@ Pure: no I/O and no clock. `decide.decide` says what follows from what. Times ar
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from js2spawner.cloud.records import Server
 from js2spawner.failures import Failure
 
 Instant = float
+Idle = Literal["delete", "shelve", "keep"]
+HomeKind = Literal["volume", "share", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,30 @@ class Deadlines:
     powered_off_s: float = 600
     unclaimed_starting_s: float = 600
     unclaimed_running_s: float = 3600
+    home_s: float = 600
+    leave_s: float = 60
+    shelve_s: float = 900
+    return_s: float = 600
+    hold_broken_s: float = 300
+
+
+@dataclass(frozen=True, slots=True)
+class HomeUse:
+    """The home an instance is to have: a volume or a share of its region by id, or none (it goes with the instance).
+
+    `name` is what a person sees in a dashboard. `export` is where a share is mounted from, `access` the name that may;
+    its key is fetched at the hand-over and stands in no record.
+    """
+
+    kind: HomeKind = "none"
+    id: str = ""
+    name: str = ""
+    size_gb: int = 0
+    export: str = ""
+    access: str = ""
+
+
+NO_HOME = HomeUse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +70,7 @@ class Plan:
     """All that is needed to create the instance and to judge it; ids are OpenStack's, names are the catalog's.
 
     `saved`: the id of the saved image it is made from; `image` is then the one of the catalog that this comes from.
+    `idle` is what becomes of the instance once nobody uses it, `shelved_s` how long it is kept when it is shelved.
     """
 
     region: str
@@ -60,6 +87,9 @@ class Plan:
     longest_s: float
     deadlines: Deadlines = Deadlines()
     saved: str = ""
+    home: HomeUse = NO_HOME
+    idle: Idle = "delete"
+    shelved_s: float = 14 * 24 * 3600
 
     @property
     def choice(self) -> tuple[str, str, str, str]:
@@ -100,6 +130,8 @@ class Booting:
     since: Instant
     server_id: str
     address: str
+    # Known already when it comes back from a shelf: its guest kept the credential.
+    channel_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +167,58 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """The end, or the shelf, is decided and recorded; the guest is told, writes everything out and lets go of the home.
+
+    Left when the guest says so or `leave_s` have passed.
+    """
+
+    since: Instant
+    because: Failure
+    server_id: str
+    address: str
+    channel_hash: str
+    then: Literal["delete", "shelve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelving:
+    """The home is detached, then Nova is asked to shelve. `asked_at`: when the shelving was asked for."""
+
+    since: Instant
+    server_id: str
+    address: str
+    channel_hash: str
+    asked_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """Its disk lies in the cloud and it costs nothing, until a start wants it back or `expires_at`."""
+
+    since: Instant
+    server_id: str
+    address: str
+    channel_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """Nova is asked to unshelve. A cloud that cannot leaves it shelved without a word: asked twice, then given up."""
+
+    since: Instant
+    server_id: str
+    channel_hash: str
+    asked_at: Instant
+    asked: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
-    """The end is decided and recorded: a tombstone until the cloud answers 404 for the server."""
+    """The end is decided and recorded: a tombstone until the cloud answers 404 for the server.
+
+    `not_before`: a broken instance keeps its card until then, so that the next one gets another.
+    """
 
     since: Instant
     because: Failure
@@ -145,6 +227,7 @@ class Ending:
     # Kept so that the guest can still be told to end what runs on it.
     address: str = ""
     channel_hash: str = ""
+    not_before: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +238,21 @@ class Ended:
     because: Failure
 
 
-State = Planned | Unsure | Building | Booting | Greeted | Assigned | Running | Ending | Ended
+State = (
+    Planned
+    | Unsure
+    | Building
+    | Booting
+    | Greeted
+    | Assigned
+    | Running
+    | Leaving
+    | Shelving
+    | Shelved
+    | Returning
+    | Ending
+    | Ended
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +265,7 @@ class Record:
     its notebook could not be reached, so a start makes a new instance rather than take this one up.
     `unclaimed_since` is set when no spawner vouches for the attempt. `copy_id`: the image into which the cloud copies
     it for a save, and `copy_gb` how large that may become; only this image is ever taken for that save's.
+    `home_attached`: the cloud has given it its home. `host_id`: Nova's word for the hypervisor.
     """
 
     attempt_id: str
@@ -186,6 +284,8 @@ class Record:
     set_aside: bool = False
     copy_id: str = ""
     copy_gb: float = 0
+    home_attached: bool = False
+    host_id: str = ""
 
     @property
     def server_id(self) -> str:
@@ -193,163 +293,36 @@ class Record:
 
     @property
     def address(self) -> str:
-        return self.state.address if isinstance(self.state, Booting | Greeted | Assigned | Running | Ending) else ""
+        state = self.state
+        return "" if isinstance(state, Planned | Unsure | Building | Returning | Ended) else state.address
 
     @property
     def channel_hash(self) -> str:
-        return self.state.channel_hash if isinstance(self.state, Greeted | Assigned | Running | Ending) else ""
+        return "" if isinstance(self.state, Planned | Unsure | Building | Ended) else self.state.channel_hash
 
     @property
     def over(self) -> bool:
-        return isinstance(self.state, Ending | Ended)
+        """Its end is decided."""
+        state = self.state
+        return isinstance(state, Ending | Ended) or (isinstance(state, Leaving) and state.then == "delete")
+
+    @property
+    def on_shelf(self) -> bool:
+        """Its server is over for its user, and can be had back."""
+        state = self.state
+        return isinstance(state, Shelving | Shelved) or (isinstance(state, Leaving) and state.then == "shelve")
+
+    @property
+    def lacks_home(self) -> bool:
+        """Its home is a volume that the cloud has not attached yet: it is handed over only then."""
+        return self.plan.home.kind == "volume" and not self.home_attached
 
     @property
     def moving(self) -> bool:
         """The cloud is at work on it, and only the list tells of the next change: it is taken often."""
-        return isinstance(self.state, Planned | Unsure | Building | Ending)
+        return isinstance(self.state, Planned | Unsure | Building | Shelving | Returning | Ending)
 
     @property
     def awaits_guest(self) -> bool:
         """Its guest tells of the next change; the list tells only of its death, and is taken now and then."""
         return isinstance(self.state, Booting | Greeted | Assigned)
-
-
-# ---- sightings: what was learned ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """The cloud's picture, asked for at `as_of`. `server` None: not in it; `confirmed`: a direct GET said 404 too."""
-
-    server: Server | None
-    as_of: Instant
-    absences: int = 0
-    confirmed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Nova answered the create with an id."""
-
-    server_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The create surely had no effect."""
-
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """The create may or may not have had an effect."""
-
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """The handshake admitted the guest."""
-
-    channel_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The guest acknowledged the assignment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """The guest is at `stage` (account, gpu, notebook)."""
-
-    stage: str
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """The guest's notebook answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The guest, or the handshake, says it cannot go on."""
-
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class EndWanted:
-    """Somebody who may has decided the end."""
-
-    because: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteAnswered:
-    """Nova accepted the delete (`gone` False) or knows no such server (`gone` True)."""
-
-    gone: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A spawner vouches for the attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unclaimed:
-    """No spawner vouches for it: the hub restarted, or let go of it because it could not be reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Nothing new but the time."""
-
-
-Sighting = (
-    Listed
-    | Accepted
-    | Refused
-    | Unanswered
-    | Hello
-    | Taken
-    | Progressed
-    | Listening
-    | Broken
-    | EndWanted
-    | DeleteAnswered
-    | Claimed
-    | Unclaimed
-    | Tick
-)
-
-
-# ---- effects: what is to be done ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Send the create, once the record is safely stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Confirm:
-    """Ask for this server directly: the list no longer shows it."""
-
-    server_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    server_id: str
-
-
-Effect = Create | Confirm | Delete
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    record: Record
-    effects: tuple[Effect, ...] = ()

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
-from js2spawner.catalog import Catalog, FlavorEntry, ImageEntry
+from js2spawner.catalog import Catalog
+from js2spawner.catalog_entries import FlavorEntry, ImageEntry
 from js2spawner.cloud.records import Image
 from js2spawner.library import properties
 from js2spawner.library.software import BadSoftware, Package, unpacked

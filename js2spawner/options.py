@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from js2spawner.catalog import Catalog, FlavorEntry, ImageEntry, Profile, Region
+from js2spawner.catalog import Catalog
+from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Profile, Region
 from js2spawner.cloud.records import Flavor, Image, Limits
+from js2spawner.instance import Idle
 from js2spawner.lease import duration
 from js2spawner.located_yaml import shown
 from js2spawner.saved import PREFIX, Saved, is_owner, may_start, plain_gb
@@ -67,13 +69,26 @@ NOTHING_KNOWN = Offer(flavors={}, images={}, limits=None, full_since={}, typical
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A request that was found right. `saved`: it is for this saved image, and `image` is made of it and its parent."""
+    """A request that was found right. `saved`: it is for this saved image, and `image` is made of it and its parent.
+
+    `regions` and `flavors`: where and as what it may be started, the wanted one first. `home`: False to go without.
+    """
 
     image: ImageEntry
-    flavor: FlavorEntry
     profile: Profile
-    region: Region
+    regions: tuple[Region, ...]
+    flavors: tuple[FlavorEntry, ...]
     saved: Saved | None = None
+    home: bool = True
+    idle: Idle = "delete"
+
+    @property
+    def region(self) -> Region:
+        return self.regions[0]
+
+    @property
+    def flavor(self) -> FlavorEntry:
+        return self.flavors[0]
 
 
 def from_form(form: Mapping[str, Any]) -> dict[str, str]:
@@ -131,7 +146,8 @@ def check(
         if sentence := _image_refused(image, catalog, who, offer):
             raise OptionsError("image", sentence)
     flavor = _flavor(asked.get("flavor"), image, catalog, who, offer)
-    return Choice(image, flavor, catalog.profile_of(image), catalog.region_of(image), kept)
+    profile = catalog.profile_of(image)
+    return Choice(image, profile, catalog.regions_of(image), (flavor,), kept, idle=profile.idle[0])
 
 
 def _saved(name: str, who: Who, saved: Sequence[Saved]) -> Saved:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from js2spawner.catalog import ImageEntry
+from js2spawner.catalog_entries import ImageEntry
 from js2spawner.cloud.errors import BadImage, ImageChanged
 from js2spawner.cloud.records import Image
 from js2spawner.library.published import current, why_none

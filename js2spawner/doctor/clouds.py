@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from js2spawner.catalog import Catalog, FlavorEntry, ImageEntry, Region
+from js2spawner.catalog import Catalog
+from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import (
     BadCloudConfig,

@@ -11,19 +11,8 @@ from js2spawner.fleet.saves import Saves
 from js2spawner.handshake.book import Expected
 from js2spawner.handshake.messages import Assignment, Lease, Orders, Report
 from js2spawner.handshake.messages import Hello as HelloMessage
-from js2spawner.instance import (
-    Assigned,
-    Broken,
-    Ended,
-    Ending,
-    Greeted,
-    Hello,
-    Listening,
-    Progressed,
-    Record,
-    Running,
-    Taken,
-)
+from js2spawner.instance import Assigned, Ended, Ending, Greeted, Record, Running
+from js2spawner.sightings import Broken, Hello, Listening, Progressed, Taken
 
 
 class Ear(Protocol):

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from traitlets import Dict, Enum, Float, Integer, List, Unicode, default
 from traitlets.config import SingletonConfigurable
 
-from js2spawner.catalog import Catalog, CatalogError, Region
+from js2spawner.catalog import Catalog, CatalogError
+from js2spawner.catalog_entries import Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.settings import CloudSettings
 from js2spawner.fleet.book import FleetBook

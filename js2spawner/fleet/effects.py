@@ -15,7 +15,8 @@ from js2spawner.cloud.errors import CloudError, Gone, Throttled, Unreachable
 from js2spawner.cloud.records import NewServer
 from js2spawner.failures import failure, failure_of
 from js2spawner.fleet import names
-from js2spawner.instance import Accepted, DeleteAnswered, Listed, Record, Refused, Sighting, Unanswered
+from js2spawner.instance import Record
+from js2spawner.sightings import Accepted, DeleteAnswered, Listed, Refused, Sighting, Unanswered
 
 # A create that was refused before anything was done (throttled, no connection) may be sent again, a few times.
 _SEND_AGAIN = 3

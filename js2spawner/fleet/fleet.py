@@ -28,30 +28,21 @@ from js2spawner.fleet.regions import RegionDesk
 from js2spawner.fleet.store import Store, StoreFailed, Timing
 from js2spawner.fleet.typical import History
 from js2spawner.handshake import tickets
-from js2spawner.instance import (
-    Building,
+from js2spawner.instance import Building, Ended, Ending, Instant, Owner, Plan, Planned, Record, Running, Unsure
+from js2spawner.sightings import (
     Claimed,
     Confirm,
     Create,
     Delete,
     Effect,
-    Ended,
-    Ending,
     EndWanted,
-    Instant,
     Listed,
-    Owner,
-    Plan,
-    Planned,
-    Record,
     Refused,
-    Running,
     Sighting,
     Step,
     Tick,
     Unanswered,
     Unclaimed,
-    Unsure,
 )
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]

@@ -18,11 +18,16 @@ from js2spawner.instance import (
     Ended,
     Ending,
     Greeted,
+    HomeUse,
+    Leaving,
     Owner,
     Plan,
     Planned,
     Record,
+    Returning,
     Running,
+    Shelved,
+    Shelving,
     State,
     Unsure,
 )
@@ -30,7 +35,22 @@ from js2spawner.instance import (
 RECORD_VERSION = 1
 
 _STATES: dict[str, type[State]] = {
-    state.__name__: state for state in (Planned, Unsure, Building, Booting, Greeted, Assigned, Running, Ending, Ended)
+    state.__name__: state
+    for state in (
+        Planned,
+        Unsure,
+        Building,
+        Booting,
+        Greeted,
+        Assigned,
+        Running,
+        Leaving,
+        Shelving,
+        Shelved,
+        Returning,
+        Ending,
+        Ended,
+    )
 }
 STATE_NAMES = tuple(_STATES)
 
@@ -61,6 +81,8 @@ def load(text: str) -> Record:
         plan = body["plan"]
         plan["deadlines"] = Deadlines(**plan["deadlines"])
         plan["security_groups"] = tuple(plan["security_groups"])
+        # Records of before there were homes have none.
+        plan["home"] = HomeUse(**plan.get("home", {}))
         body["plan"] = Plan(**plan)
         body["owner"] = Owner(**body["owner"])
         body["state"] = _load_state(body["state"])

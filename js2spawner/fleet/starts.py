@@ -138,7 +138,7 @@ class Start:
 
     async def _next(self, why: Failure, record: Record, journal: Journal) -> Record:
         """The next attempt, or StartFailed when another would not help."""
-        if why.policy == "give-up" or len(self._tried) >= self._request.attempts:
+        if why.policy != "again" or len(self._tried) >= self._request.attempts:
             metrics.STARTS.labels(record.plan.image, record.plan.flavor, why.name).inc()
             raise StartFailed(why, tuple(self._tried))
         journal.retry(len(self._tried) + 1, why)

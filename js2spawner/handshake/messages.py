@@ -24,11 +24,13 @@ LARGEST = 1e9
 
 MOST_RESULT = 8192
 
-STAGES = ("account", "gpu", "notebook", "listening", "failed", "building", "built")
-PROBLEMS = ("", "account", "gpu", "notebook", "port", "build")
+STAGES = ("account", "home", "gpu", "notebook", "listening", "left", "failed", "building", "built")
+PROBLEMS = ("", "account", "home", "gpu", "notebook", "port", "build")
 WORK = ("kernel", "terminal", "gpu", "cpu", "none")
-StageName = Literal["account", "gpu", "notebook", "listening", "failed", "building", "built"]
-Problem = Literal["", "account", "gpu", "notebook", "port", "build"]
+HOME_STATES = ("none", "mounted", "clean", "busy")
+StageName = Literal["account", "home", "gpu", "notebook", "listening", "left", "failed", "building", "built"]
+Problem = Literal["", "account", "home", "gpu", "notebook", "port", "build"]
+HomeState = Literal["none", "mounted", "clean", "busy"]
 Work = Literal["kernel", "terminal", "gpu", "cpu", "none"]
 
 
@@ -78,6 +80,20 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class HomeReport:
+    """How the home is: mounted, let go of in good order (`clean`), or somebody holds on to it (`busy`).
+
+    `formatted`: this guest made its file system; `repaired`: it had to mend it. GB are GiB, as in `Health`.
+    """
+
+    state: HomeState = "none"
+    used_gb: float = 0.0
+    total_gb: float = 0.0
+    formatted: bool = False
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """How far the guest is and how it goes. The first one that names the assignment acknowledges it.
 
@@ -95,6 +111,7 @@ class Report:
     notebook_restarts: int
     result: str = ""
     saving: str = ""
+    home: HomeReport = HomeReport()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,45 @@ class Certificates:
     key: str = field(repr=False)
     certificate: str
     authority: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeedWish:
+    """What a home is to hold at first: a git repository or an archive, below `into`. Never over what is there."""
+
+    kind: Literal["git", "archive"]
+    url: str
+    branch: str = ""
+    into: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class HomeMount:
+    """Where the user's home is to come from, before anything else of theirs is started.
+
+    `volume`: the disk whose serial begins with `serial`; `may_format`: nobody has made its file system yet. `share`:
+    `export` (NFS `host:/path`, or CephFS monitors and path) with `access` and its `key`.
+    """
+
+    kind: Literal["volume", "share"]
+    serial: str = ""
+    may_format: bool = False
+    export: str = ""
+    access: str = ""
+    key: str = field(default="", repr=False)
+    seed: SeedWish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataMount:
+    """Class data, mounted read-only at /data/`name`."""
+
+    name: str
+    kind: Literal["volume", "share"]
+    serial: str = ""
+    export: str = ""
+    access: str = ""
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +179,8 @@ class Assignment:
     port: int
     certificates: Certificates | None = None
     gpu: bool = False
+    home: HomeMount | None = None
+    data: tuple[DataMount, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The body of the answer to `GET /v1/assignment`."""
@@ -137,6 +195,8 @@ class Assignment:
                 "certificates": None if self.certificates is None else asdict(self.certificates),
             },
             "gpu": self.gpu,
+            "home": None if self.home is None else asdict(self.home),
+            "data": [asdict(mount) for mount in self.data],
         }
 
 
@@ -189,12 +249,16 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the hub answers to a report. `report_s`: how soon it wants the next one, if sooner than usual."""
+    """What the hub answers to a report. `report_s`: how soon it wants the next one, if sooner than usual.
+
+    `leave_within_s`: end what runs for the user, write everything out, let go of the home, and say so.
+    """
 
     lease: Lease | None = None
     stop: bool = False
     save: Quiet | None = None
     report_s: float | None = None
+    leave_within_s: float | None = None
 
     def to_json(self, report_s: float) -> dict[str, Any]:
         lease = None if self.lease is None else self.lease.to_json()
@@ -202,6 +266,8 @@ class Orders:
         answer: dict[str, Any] = {"report_s": soon_s, "lease": lease, "order": "stop" if self.stop else "none"}
         if self.save is not None and not self.stop:
             answer.update(order="save", save=self.save.to_json())
+        if self.leave_within_s is not None and not self.stop:
+            answer.update(order="leave", leave={"within_s": self.leave_within_s})
         return answer
 
 
@@ -237,6 +303,22 @@ def report_from(body: bytes) -> Report:
         notebook_restarts=int(_number(notebook, "restarts")),
         result=_lines(told, "result", MOST_RESULT),
         saving=_id_or_nothing(told, "saving"),
+        home=_home(told.get("home")),
+    )
+
+
+def _home(told: Any) -> HomeReport:
+    """Missing with guests of before there were homes."""
+    if told is None:
+        return HomeReport()
+    if not isinstance(told, dict):
+        raise BadMessage("The field 'home' is not an object.")
+    return HomeReport(
+        state=_one_of(told, "state", HOME_STATES),
+        used_gb=_number(told, "used_gb"),
+        total_gb=_number(told, "total_gb"),
+        formatted=_flag(told, "formatted"),
+        repaired=_flag(told, "repaired"),
     )
 
 

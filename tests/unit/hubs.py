@@ -23,7 +23,8 @@ from traitlets.config import Config
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.fleet.fleet import Fleet
-from js2spawner.instance import Booting, Building, Hello, Listening, Owner, Progressed, Record, Running, Taken
+from js2spawner.instance import Booting, Building, Owner, Record, Running
+from js2spawner.sightings import Hello, Listening, Progressed, Taken
 from js2spawner.spawner import Js2Spawner
 from tests.unit.fleet.stand_ins import DEADLINE_S, Cloud, eventually, until
 from tests.unit.saves.glance import Copying, Images

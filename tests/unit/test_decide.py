@@ -10,34 +10,25 @@ from hypothesis import strategies as st
 
 from js2spawner.decide import begin, decide, recover
 from js2spawner.failures import failure
-from js2spawner.instance import (
+from js2spawner.instance import Assigned, Booting, Building, Ended, Ending, Greeted, Planned, Record, Running, Unsure
+from js2spawner.sightings import (
     Accepted,
-    Assigned,
-    Booting,
     Broken,
-    Building,
     Claimed,
     Confirm,
     Create,
     Delete,
     DeleteAnswered,
-    Ended,
-    Ending,
     EndWanted,
-    Greeted,
     Hello,
     Listed,
     Listening,
-    Planned,
     Progressed,
-    Record,
     Refused,
-    Running,
     Taken,
     Tick,
     Unanswered,
     Unclaimed,
-    Unsure,
 )
 from tests.unit.lives import (
     ADDRESS,

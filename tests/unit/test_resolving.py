@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from js2spawner.catalog import ImageEntry
+from js2spawner.catalog_entries import ImageEntry
 from js2spawner.cloud.errors import BadImage, ImageChanged, ImageNotPublished
 from js2spawner.failures import failure_of
 from js2spawner.library.signing import NO_KEYS

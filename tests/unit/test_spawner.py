@@ -14,17 +14,8 @@ from js2spawner.cloud.errors import QuotaExceeded, Unreachable
 from js2spawner.failures import failure
 from js2spawner.fleet.configuration import FleetNotReady
 from js2spawner.handshake.messages import Activity, Health, Report
-from js2spawner.instance import (
-    Assigned,
-    Ended,
-    Ending,
-    Greeted,
-    Listening,
-    Owner,
-    Progressed,
-    Running,
-    Taken,
-)
+from js2spawner.instance import Assigned, Ended, Ending, Greeted, Owner, Running
+from js2spawner.sightings import Listening, Progressed, Taken
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually, until
 from tests.unit.hubs import CloudInMemory, Hub, hub_process, notebook_at
 from tests.unit.lives import ADDRESS as CLOUD_ADDRESS

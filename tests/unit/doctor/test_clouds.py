@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from js2spawner.catalog import FlavorEntry, ImageEntry
+from js2spawner.catalog_entries import FlavorEntry, ImageEntry
 from js2spawner.cloud.errors import BadCloudConfig, BadNetwork, CloudError, Forbidden, SignInFailed, Unreachable
 from js2spawner.cloud.records import Flavor, Image, Limits, Network
 from js2spawner.doctor.clouds import Place, check_flavors, check_images, check_limits, examine_clouds, examine_place

@@ -13,7 +13,8 @@ from js2spawner.failures import failure
 from js2spawner.fleet import names
 from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.store import StoreFailed, Timing
-from js2spawner.instance import Booting, Building, Ended, Ending, Greeted, Hello, Owner, Record, Unsure
+from js2spawner.instance import Booting, Building, Ended, Ending, Greeted, Owner, Record, Unsure
+from js2spawner.sightings import Hello
 from tests.unit.fleet.stand_ins import DEADLINE_S, HUB_ID, Compute, eventually, fleet_over, until
 from tests.unit.lives import ADDRESS, PLAN, server
 

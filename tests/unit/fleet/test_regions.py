@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from js2spawner.catalog import Catalog, Defaults, FlavorEntry, ImageEntry, Profile, Region
+from js2spawner.catalog import Catalog
+from js2spawner.catalog_entries import Defaults, FlavorEntry, ImageEntry, Profile, Region
 from js2spawner.cloud.errors import ImageChanged, ImageNotPublished
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.fleet.regions import IMAGES_FRESH_S, RegionDesk
@@ -22,7 +23,7 @@ PLAIN = Profile(name="plain")
 TINY = FlavorEntry(name="m3.tiny", title="Tiny", vcpus=1, memory_gb=3, disk_gb=20, su_per_hour=1)
 MINIMAL = ImageEntry(name="first", title="First", description="The first.", library="minimal", profile="plain")
 CATALOG = Catalog((HERE,), (PLAIN,), (MINIMAL,), (TINY,), Defaults(image="first", flavor="m3.tiny"))
-CHOICE = Choice(MINIMAL, TINY, PLAIN, HERE)
+CHOICE = Choice(MINIMAL, PLAIN, (HERE,), (TINY,))
 OLD, NEW = signed(image("b1"), promoted=T0), signed(image("b2"), promoted=T0 + timedelta(days=1))
 
 

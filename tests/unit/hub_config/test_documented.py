@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from hub_config.cilogon import Institution, People
 from hub_config.class_codes import Course
-from js2spawner.catalog import Defaults, FlavorEntry, Gpu, ImageEntry, Profile, Region
+from js2spawner.catalog_entries import Defaults, FlavorEntry, Gpu, ImageEntry, Profile, Region
 
 PROJECT = Path(__file__).resolve().parents[3]
 PAGE = (PROJECT / "docs" / "operators.md").read_text()

@@ -13,8 +13,9 @@ from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.saved_images import SavedImages
 from js2spawner.fleet.saves import Pace, Saves
 from js2spawner.handshake.messages import Quiet
-from js2spawner.instance import Booting, Building, Hello, Listening, Owner, Progressed, Record, Running, Taken
+from js2spawner.instance import Booting, Building, Owner, Record, Running
 from js2spawner.saving import Patience
+from js2spawner.sightings import Hello, Listening, Progressed, Taken
 from tests.unit.fleet.stand_ins import Compute, eventually, fleet_over, until
 from tests.unit.lives import PLAN
 from tests.unit.saves.made import KEY, image
