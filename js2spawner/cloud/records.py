@@ -172,7 +172,8 @@ class SecurityGroup:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One Cinder volume; `attached_to` are server ids."""
+    """One Cinder volume; `attached_to` are server ids (only once it is attached, not while it is being). `snapshot_id`:
+    what it was made from."""
 
     id: str
     name: str
@@ -181,6 +182,59 @@ class Volume:
     metadata: Mapping[str, str]
     attached_to: tuple[str, ...]
     created: datetime
+    snapshot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSnapshot:
+    """One Cinder snapshot of a volume."""
+
+    id: str
+    volume_id: str
+    name: str
+    status: str
+    size_gb: int
+    metadata: Mapping[str, str]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeHold:
+    """Cinder's own note (an "attachment") that a server has a volume, or is about to: `status` is reserved, attaching,
+    attached, detaching, … A server id that is empty was never told."""
+
+    id: str
+    volume_id: str
+    server_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One Manila share. `protocol` is NFS, CEPHFS, …"""
+
+    id: str
+    name: str
+    status: str
+    size_gb: int
+    protocol: str
+    metadata: Mapping[str, str]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShareAccess:
+    """Who may mount a share: `kind` "ip" or "cephx", `to` an address or a CephX user, `level` rw or ro.
+
+    `key` is the CephX user's, empty until the rule is active.
+    """
+
+    id: str
+    kind: str
+    to: str
+    level: str
+    state: str
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
