@@ -43,6 +43,10 @@ class Request:
     plan: Plan
     attempts: int
 
+    def fits(self, plan: Plan) -> bool:
+        """Whether an instance of that plan is what is asked for."""
+        return plan.choice == self.plan.choice
+
 
 class Start:
     """Brings one server up.
@@ -73,7 +77,7 @@ class Start:
 
     async def run(self, journal: Journal) -> Record:
         """The record of a running instance whose notebook the hub has reached. Raises StartFailed."""
-        record = await self._take_up()
+        record = await self._take_up() or self._launch()
         while True:
             self.resumed = isinstance(record.state, Running)
             journal.plan(record)
@@ -94,15 +98,16 @@ class Start:
                 journal.say("Your earlier instance cannot be reached. It is kept for a while; here is a new one.")
                 record = self._launch()
 
-    async def _take_up(self) -> Record:
-        """An instance of the same choice that an earlier hub process left behind, else a new attempt."""
+    async def _take_up(self) -> Record | None:
+        """An instance of the same choice that an earlier hub process left behind; another one of this server ends."""
         found = self._fleet.current(self._request.owner)
-        if found is not None:
-            if found.plan.choice == self._request.plan.choice:
-                self._on_attempt(found)
-                return self._fleet.claim(found.attempt_id) or found
-            await self._fleet.end(found.attempt_id, failure("replaced"))
-        return self._launch()
+        if found is None:
+            return None
+        if self._request.fits(found.plan):
+            self._on_attempt(found)
+            return self._fleet.claim(found.attempt_id) or found
+        await self._fleet.end(found.attempt_id, failure("replaced"))
+        return None
 
     def _launch(self) -> Record:
         record = self._fleet.launch(self._request.owner, self._request.plan, len(self._tried) + 1)
