@@ -14,9 +14,9 @@ from jupyterhub.utils import url_escape_path, url_path_join
 from tornado import web
 from tornado.httputil import url_concat
 
-from js2spawner import library_handlers, save_handlers
+from js2spawner import library_handlers, save_handlers, servers_handlers
 from js2spawner.answering import PageOrJson
-from js2spawner.lease import Lease, sentence
+from js2spawner.lease_shown import lease_model
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -31,28 +31,9 @@ def handlers() -> list[Any]:
         (rf"/js2/console/{server}", ConsoleHandler),
         *library_handlers.handlers(),
         *save_handlers.handlers(),
+        *servers_handlers.handlers(),
         (r"/js2/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
     ]
-
-
-def lease_model(lease: Lease | None, server_name: str, now: datetime) -> dict[str, Any]:
-    """A server's lease for pages and scripts; of a server that is not running, everything is empty."""
-    if lease is None:
-        text = "This server is not running, so nothing ends."
-        empty = {"ends_at": None, "seconds_left": None, "why": None, "warn": False, "ended": False}
-        return {"server": server_name, **empty, "can_extend": False, "extend_minutes": 0, "sentence": text}
-    minutes = lease.extend_s / 60
-    return {
-        "server": server_name,
-        "ends_at": lease.ends_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "seconds_left": round(lease.seconds_left(now)),
-        "why": lease.why,
-        "warn": lease.warn,
-        "ended": lease.ended(now),
-        "can_extend": lease.can_extend,
-        "extend_minutes": int(minutes) if minutes == int(minutes) else round(minutes, 1),
-        "sentence": sentence(lease, now),
-    }
 
 
 class LeasesHandler(APIHandler):
@@ -90,18 +71,18 @@ class LeaseHandler(PageOrJson):
     @needs_scope("servers")
     async def _show(self, user_name: str, server_name: str) -> None:
         user, spawner = self._find(user_name, server_name)
-        await self._answer(user, server_name, spawner.lease())
+        await self._answer(user, server_name, spawner)
 
     @needs_scope("servers")
     async def _extend(self, user_name: str, server_name: str) -> None:
         user, spawner = self._find(user_name, server_name)
         try:
-            lease = await spawner.extend()
+            await spawner.extend()
         except ValueError as error:
             # The sentence goes in as an argument: a "%" in it is no formatting.
             raise web.HTTPError(409, "%s", str(error)) from None
         if self.wants_json:
-            await self._answer(user, server_name, lease)
+            await self._answer(user, server_name, spawner)
         else:
             # Seen again by reloading, not sent again.
             path = url_path_join(user.escaped_name, url_escape_path(server_name)).strip("/")
@@ -113,8 +94,9 @@ class LeaseHandler(PageOrJson):
             raise web.HTTPError(404, "There is no such server.")
         return user, user.spawners[server_name]
 
-    async def _answer(self, user: Any, server_name: str, lease: Lease | None) -> None:
-        model = lease_model(lease, server_name, datetime.now(UTC))
+    async def _answer(self, user: Any, server_name: str, spawner: Any) -> None:
+        lease = spawner.lease()
+        model = lease_model(lease, server_name, datetime.now(UTC), spawner.farewell() if lease else None)
         self.set_header("Cache-Control", "no-store")
         if self.wants_json:
             self.set_header("Content-Type", "application/json")

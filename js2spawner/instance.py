@@ -265,7 +265,8 @@ class Record:
     its notebook could not be reached, so a start makes a new instance rather than take this one up.
     `unclaimed_since` is set when no spawner vouches for the attempt. `copy_id`: the image into which the cloud copies
     it for a save, and `copy_gb` how large that may become; only this image is ever taken for that save's.
-    `home_attached`: the cloud has given it its home. `host_id`: Nova's word for the hypervisor.
+    `home_attached`: the cloud has given it its home. `host_id`: Nova's word for the hypervisor. `active_s` and
+    `active_since`: for how long Nova has counted it as ACTIVE (`spending`).
     """
 
     attempt_id: str
@@ -286,6 +287,8 @@ class Record:
     copy_gb: float = 0
     home_attached: bool = False
     host_id: str = ""
+    active_s: float = 0
+    active_since: Instant | None = None
 
     @property
     def server_id(self) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,21 +31,18 @@ from js2spawner.fleet.records_json import dump, load
 from js2spawner.fleet.regions import NOTEBOOK_PORT
 from js2spawner.fleet.starts import Request, Start, StartFailed, Tried
 from js2spawner.fleet.store import StoreFailed
-from js2spawner.handshake.messages import Health, Report
 from js2spawner.handshake.messages import Lease as LeaseNotice
 from js2spawner.instance import Ended, Owner, Plan, Record, Running
 from js2spawner.lease import Lease, lease
 from js2spawner.refusals import LastFailure, StartRefused, refusal_of
 from js2spawner.saved import Saved
-from js2spawner.spawner_saved import WithSavedImages
+from js2spawner.spawner_shown import OnPages
 
-# Activity that the guest reports is written with every third report at most: each write costs the hub a commit.
-_REPORTS_PER_WRITE = 3
 # The fleet ends an instance by itself this long after its lease must have ended, should the culler never come.
 _HARD_END_SLACK_S = 3600.0
 
 
-class Js2Spawner(WithSavedImages, Spawner):
+class Js2Spawner(OnPages, Spawner):
     """Gives every server of every user an OpenStack instance of its own."""
 
     reach_timeout_s = Float(
@@ -69,9 +66,7 @@ class Js2Spawner(WithSavedImages, Spawner):
         self._attempt_id = ""
         self._kept_record = ""
         self._failure: LastFailure | None = None
-        self._activity_written = 0.0
         self._resumed = False
-        self.health: Health | None = None
         super().__init__(**kwargs)
 
     # ---- what this spawner stands for -------------------------------------------------------------------------------
@@ -123,7 +118,7 @@ class Js2Spawner(WithSavedImages, Spawner):
             self.hub_fleet.fleet.forget_journal(self.owner)
         self._attempt_id = ""
         self._kept_record = ""
-        self.health = None
+        self.health = self.home_report = None
 
     # ---- options ----------------------------------------------------------------------------------------------------
 
@@ -390,20 +385,6 @@ class Js2Spawner(WithSavedImages, Spawner):
         if self.hub_fleet.book is not None:
             self.hub_fleet.book.unlisten(self._attempt_id)
 
-    def take_report(self, report: Report) -> None:
-        """What the guest says of itself, already checked and bounded by the handshake."""
-        self.health = report.health
-        now = time.time()
-        pause_s = _REPORTS_PER_WRITE * self.hub_fleet.report_interval_s
-        if report.activity.because == "none" or now - self._activity_written < pause_s:
-            return
-        active_at = (datetime.now(UTC) - timedelta(seconds=report.activity.idle_s)).replace(tzinfo=None)
-        seen = self.orm_spawner.last_activity
-        if seen is None or active_at > seen:
-            self.orm_spawner.last_activity = self.user.last_activity = active_at
-            self.user.db.commit()
-            self._activity_written = now
-
     # ---- lease ------------------------------------------------------------------------------------------------------
 
     def lease(self) -> Lease | None:
@@ -445,4 +426,12 @@ class Js2Spawner(WithSavedImages, Spawner):
         if current is None:
             return None
         page = f"{self.hub.base_url}js2/lease/{self.user.escaped_name}/{self.name}".rstrip("/")
-        return LeaseNotice(ends_at=current.ends_at, why=current.why, warn=current.warn, hub_page=page)
+        parting = self.farewell() or {"then": "delete", "home_stays": False}
+        return LeaseNotice(
+            ends_at=current.ends_at,
+            why=current.why,
+            warn=current.warn,
+            hub_page=page,
+            then=parting["then"],
+            home=parting["home_stays"],
+        )

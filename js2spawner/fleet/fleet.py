@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from js2spawner import spending
 from js2spawner.decide import begin, decide, recover
 from js2spawner.failures import Failure, failure
 from js2spawner.fleet import metrics, names
@@ -256,7 +257,7 @@ class Fleet:
     # ---- inside -----------------------------------------------------------------------------------------------------
 
     def _take(self, before: Record | None, step: Step) -> Record:
-        record = step.record
+        record = spending.counted(before, step.record, self.clock())
         if isinstance(record.state, Ended):
             # JupyterHub has revoked it, or will: what is over keeps no secret.
             record = replace(record, api_token="")

@@ -83,7 +83,11 @@ def lease_from_json(told: Any) -> Mapping[str, Any]:
         return {}
     if told.get("why") not in ("idle", "age") or not isinstance(told.get("warn"), bool):
         return {}
-    return {"ends_at": ends_at, "why": told["why"], "warn": told["warn"], "hub_page": page}
+    lease = {"ends_at": ends_at, "why": told["why"], "warn": told["warn"], "hub_page": page}
+    # What becomes of the instance and whether the home stays; hubs of before there were homes do not say.
+    if told.get("then") in ("delete", "shelve") and isinstance(told.get("home"), bool):
+        lease.update(then=told["then"], home=told["home"])
+    return lease
 
 
 def _mapping(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -223,17 +223,21 @@ class BuildStep:
 class Lease:
     """When and why this server ends unless somebody acts. `hub_page` is a path on the hub where one can.
 
-    Everybody who can reach the server's pages can read this.
+    `then` is what becomes of the instance, `home`: whether its user has one that stays. Everybody who can reach the
+    server's pages can read this.
     """
 
     ends_at: datetime
     why: Literal["idle", "age"]
     warn: bool
     hub_page: str
+    then: Literal["delete", "shelve"] = "delete"
+    home: bool = False
 
     def to_json(self) -> dict[str, Any]:
         ends_at = self.ends_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return {"ends_at": ends_at, "why": self.why, "warn": self.warn, "hub_page": self.hub_page}
+        lease: dict[str, Any] = {"ends_at": ends_at, "why": self.why, "warn": self.warn, "hub_page": self.hub_page}
+        return {**lease, "then": self.then, "home": self.home}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,149 @@
+"""Gathers what JupyterHub, the fleet and the line know of servers, for the pages that list them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyterhub.user import User
+
+from js2spawner.catalog import Catalog
+from js2spawner.fleet.configuration import Js2Fleet
+from js2spawner.instance import Owner, Record
+from js2spawner.lease_shown import lease_model
+from js2spawner.servers_shown import Seen, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """As much of a server as JupyterHub's scopes ask of one; it may have no instance, and no row in the database."""
+
+    user: Any
+    name: str
+
+
+class Servers:
+    """All servers this process knows of. `find_user` is JupyterHub's, `may_see(server, kind="server")` a scope's filter.
+
+    `may_open` says whether whoever looks may use the server itself.
+    """
+
+    def __init__(
+        self,
+        js2: Js2Fleet,
+        find_user: Callable[[str], User | None],
+        *,
+        may_see: Callable[..., Any],
+        may_open: Callable[[Owner], bool],
+    ) -> None:
+        self._js2 = js2
+        self._find_user = find_user
+        self._may_see = may_see
+        self._may_open = may_open
+
+    def everybodys(self) -> list[Seen]:
+        """What has an instance or waits in the line."""
+        records = self._js2.fleet.live() if self._js2.fleet else []
+        return self._seen({record.owner for record in records} | set(self._places()))
+
+    def of(self, user: User) -> list[Seen]:
+        """All servers of one person, those that are stopped, too."""
+        owners = {Owner(user.name, name) for name in user.orm_spawners} | {Owner(user.name, "")}
+        live = self._js2.fleet.live() if self._js2.fleet else []
+        return self._seen(owners | {record.owner for record in live if record.owner.user == user.name})
+
+    def one(self, owner: Owner) -> Seen | None:
+        """One server: what it is now, rather than an earlier instance of it that is still being deleted."""
+        return next(iter(self._seen({owner})), None)
+
+    def _seen(self, owners: Iterable[Owner]) -> list[Seen]:
+        users: dict[str, User | None] = {}
+        found: list[Seen] = []
+        for owner in sorted(owners, key=str):
+            if owner.user not in users:
+                users[owner.user] = self._find_user(owner.user)
+            user = users[owner.user]
+            if user is not None and self._may_see(_Named(user, owner.server), kind="server"):
+                found += self._of_server(owner, user)
+        return found
+
+    def _of_server(self, owner: Owner, user: User) -> list[Seen]:
+        """A server as it is now, then earlier instances of it that still cost something."""
+        spawner = user.spawners[owner.server] if owner.server in user.spawners else None
+        orm_spawner = user.orm_spawners.get(owner.server)
+        fleet = self._js2.fleet
+        records = sorted(fleet.of(owner) if fleet else [], key=lambda record: record.begun_at, reverse=True)
+        current = fleet.current(owner) if fleet else None
+        place = self._places().get(owner)
+        # One that is only going is what the server is, unless something newer is there.
+        newest = current or (records[0] if records and place is None else None)
+        title = (orm_spawner and orm_spawner.display_name) or owner.server or "Default server"
+        seen = [self._one(owner, title, newest, place, spawner, orm_spawner)]
+        earlier = [record for record in records if record is not newest]
+        return seen + [self._one(owner, title, record, None, None, orm_spawner) for record in earlier]
+
+    def _one(
+        self,
+        owner: Owner,
+        title: str,
+        record: Record | None,
+        place: Mapping[str, Any] | None,
+        spawner: Any,
+        orm_spawner: Any,
+    ) -> Seen:
+        catalog = self._js2.catalog
+        asked = (orm_spawner.user_options if orm_spawner else None) or {}
+        told = Seen(
+            owner=owner,
+            title=title,
+            terms=terms_of(catalog, record) if record else asked_terms(catalog, asked),
+            record=record,
+            place=place,
+            may_open=self._may_open(owner),
+        )
+        if spawner is None:
+            return told
+        told = replace(told, stopping=spawner.pending == "stop")
+        if record is None or spawner.record is not record:
+            return told
+        return replace(
+            told,
+            lease=lease_model(spawner.lease(), owner.server, datetime.now(UTC)),
+            health=spawner.health,
+            home=spawner.home_report,
+            saving=spawner.saving is not None,
+        )
+
+    def _places(self) -> Mapping[Owner, Mapping[str, Any]]:
+        return {}
+
+
+def terms_of(catalog: Catalog, record: Record) -> Terms:
+    """What the catalog says of an instance. Entries that have left it are known by their names only."""
+    plan = record.plan
+    image = catalog.image(plan.image) or catalog.default_image
+    region = next((each.shown for each in catalog.regions if each.name == plan.region), plan.region)
+    return replace(
+        _of_flavor(catalog, plan.flavor),
+        image_title=plan.image_title,
+        region_title=region,
+        idle=catalog.profile_of(image).idle,
+    )
+
+
+def asked_terms(catalog: Catalog, asked: Mapping[str, Any]) -> Terms:
+    """What is known of a server that has no instance: what was asked for last time."""
+    name, flavor = asked.get("image"), asked.get("flavor")
+    image = catalog.image(name) if isinstance(name, str) else None
+    known = _of_flavor(catalog, flavor) if isinstance(flavor, str) else Terms()
+    return replace(known, image_title=image.title if image else "")
+
+
+def _of_flavor(catalog: Catalog, name: str) -> Terms:
+    flavor = catalog.flavor(name)
+    if flavor is None:
+        return Terms(flavor_title=name)
+    gpu = f"{flavor.gpu.kind}, {flavor.gpu.memory_gb:g} GB" if flavor.gpu else ""
+    return Terms(flavor_title=flavor.title, su_per_hour=flavor.su_per_hour, gpu=gpu)
