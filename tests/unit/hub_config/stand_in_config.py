@@ -53,6 +53,12 @@ class StandIn(Spawner):
             now=datetime.now(UTC),
         )
 
+    def farewell(self):
+        return None
+
+    def shelf_of(self, server_name):
+        return None
+
     async def extend(self):
         if not self.lease().can_extend:
             raise ValueError("No more: 100% used.")
