@@ -103,6 +103,12 @@ _ALL = (
         "Stop that server first, or start this one without your home.",
         "give-up",
     ),
+    Failure(
+        "home-held",
+        "Your home is attached to an instance that this hub does not run.",
+        "Tell the people who run this hub: somebody has to detach it in the cloud.",
+        "give-up",
+    ),
     Failure("home-slow", "The cloud took too long to attach your home.", _TRY_LATER, "again"),
     Failure(
         "home-missing",
@@ -134,6 +140,12 @@ _ALL = (
         "The cloud could not bring your instance back from the shelf.",
         "A new one is started; your home is as you left it.",
         "again",
+    ),
+    Failure(
+        "no-shelf",
+        "The cloud could not put the instance on the shelf, so it was deleted.",
+        "Start again; your home is as you left it.",
+        "give-up",
     ),
     Failure("shelved", "The instance was put on the shelf.", "Start it again to have it back.", "give-up"),
     # Ends that are nobody's fault.

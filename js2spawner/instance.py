@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from js2spawner.failures import Failure
+from js2spawner.failures import Failure, failure
 
 Instant = float
 Idle = Literal["delete", "shelve", "keep"]
@@ -41,7 +41,7 @@ class Deadlines:
     unclaimed_running_s: float = 3600
     home_s: float = 600
     leave_s: float = 60
-    shelve_s: float = 900
+    shelve_s: float = 3600
     return_s: float = 600
     hold_broken_s: float = 300
 
@@ -181,6 +181,9 @@ class Leaving:
     then: Literal["delete", "shelve"]
 
 
+_PUT_BY = failure("shelved")
+
+
 @dataclass(frozen=True, slots=True)
 class Shelving:
     """The home is detached, then Nova is asked to shelve. `asked_at`: when the shelving was asked for."""
@@ -190,6 +193,7 @@ class Shelving:
     address: str
     channel_hash: str
     asked_at: Instant | None = None
+    because: Failure = _PUT_BY
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +204,20 @@ class Shelved:
     server_id: str
     address: str
     channel_hash: str
+    because: Failure = _PUT_BY
 
 
 @dataclass(frozen=True, slots=True)
 class Returning:
-    """Nova is asked to unshelve. A cloud that cannot leaves it shelved without a word: asked twice, then given up."""
+    """Nova is asked to unshelve. A cloud that cannot leaves it shelved without a word: asked twice, then given up.
+
+    `asked_at` is when Nova has answered.
+    """
 
     since: Instant
     server_id: str
     channel_hash: str
-    asked_at: Instant
+    asked_at: Instant | None = None
     asked: int = 1
 
 
@@ -265,8 +273,10 @@ class Record:
     its notebook could not be reached, so a start makes a new instance rather than take this one up.
     `unclaimed_since` is set when no spawner vouches for the attempt. `copy_id`: the image into which the cloud copies
     it for a save, and `copy_gb` how large that may become; only this image is ever taken for that save's.
-    `home_attached`: the cloud has given it its home. `host_id`: Nova's word for the hypervisor. `active_s` and
-    `active_since`: for how long Nova has counted it as ACTIVE (`spending`).
+    `home_attached`: the cloud has given it its home. `host_id`: Nova's word for the hypervisor. `has_run`: its server
+    listened once, so its disk may hold somebody's work. `wanted_back`: it is still on its way to the shelf, and its
+    user waits for it to come back from there. `active_s` and `active_since`: for how long Nova has counted it as ACTIVE
+    (`spending`).
     """
 
     attempt_id: str
@@ -287,6 +297,8 @@ class Record:
     copy_gb: float = 0
     home_attached: bool = False
     host_id: str = ""
+    has_run: bool = False
+    wanted_back: bool = False
     active_s: float = 0
     active_since: Instant | None = None
 
@@ -313,7 +325,24 @@ class Record:
     def on_shelf(self) -> bool:
         """Its server is over for its user, and can be had back."""
         state = self.state
-        return isinstance(state, Shelving | Shelved) or (isinstance(state, Leaving) and state.then == "shelve")
+        shelf = isinstance(state, Shelving | Shelved) or (isinstance(state, Leaving) and state.then == "shelve")
+        return shelf and not self.wanted_back
+
+    @property
+    def parted(self) -> bool:
+        """Its server is over for its user, one way or the other."""
+        return self.over or self.on_shelf
+
+    @property
+    def comes_back(self) -> bool:
+        """It was on the shelf, or is on its way there, and a start brings it up again."""
+        return self.has_run and not self.parted and not isinstance(self.state, Running)
+
+    @property
+    def because(self) -> Failure | None:
+        """Why it is over for its user; None while it is not."""
+        state = self.state
+        return state.because if isinstance(state, Leaving | Shelving | Shelved | Ending | Ended) else None
 
     @property
     def lacks_home(self) -> bool:
@@ -323,9 +352,12 @@ class Record:
     @property
     def moving(self) -> bool:
         """The cloud is at work on it, and only the list tells of the next change: it is taken often."""
-        return isinstance(self.state, Planned | Unsure | Building | Shelving | Returning | Ending)
+        state = self.state
+        if isinstance(state, Ending):
+            return state.asked_at is not None or not state.server_id
+        return isinstance(state, Planned | Unsure | Building | Shelving | Returning)
 
     @property
     def awaits_guest(self) -> bool:
         """Its guest tells of the next change; the list tells only of its death, and is taken now and then."""
-        return isinstance(self.state, Booting | Greeted | Assigned)
+        return isinstance(self.state, Booting | Greeted | Assigned | Leaving)

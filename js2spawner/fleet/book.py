@@ -37,7 +37,7 @@ class FleetBook:
     _returned: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fleet.when_over(self._forget)
+        self.fleet.when_parted(self._forget)
 
     async def listen(self, ear: Ear, record: Record) -> None:
         """From now on this spawner stands for the attempt; it may be waited for."""

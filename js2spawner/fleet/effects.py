@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError, Gone, Throttled, Unreachable
@@ -16,13 +17,35 @@ from js2spawner.cloud.records import NewServer
 from js2spawner.failures import failure, failure_of
 from js2spawner.fleet import names
 from js2spawner.instance import Record
-from js2spawner.sightings import Accepted, DeleteAnswered, Listed, Refused, Sighting, Unanswered
+from js2spawner.sightings import (
+    Accepted,
+    DeleteAnswered,
+    Listed,
+    Refused,
+    ShelveAnswered,
+    Sighting,
+    Unanswered,
+    UnshelveAnswered,
+)
 
 # A create that was refused before anything was done (throttled, no connection) may be sent again, a few times.
 _SEND_AGAIN = 3
 _UNREACHABLE_REST_S = 2.0
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+class HomeHands(Protocol):
+    """What is done about homes, as `decide` asks for it.
+
+    Both are asked for again until it is so: carrying one out twice, or while the other still runs, does no harm.
+    """
+
+    async def attach(self, record: Record) -> Sighting:
+        """See to it that the home of the record's plan is attached to its instance: HomeAttached or HomeTrouble."""
+
+    async def detach(self, record: Record) -> Sighting:
+        """See to it that it is not: HomeDetached or HomeTrouble."""
 
 
 class Hands:
@@ -65,6 +88,25 @@ class Hands:
             self._log.warning("instance %s: delete: %s: %s", server_id, error.name, error)
             return None
         return DeleteAnswered(gone=False)
+
+    async def shelve(self, server_id: str) -> Sighting | None:
+        """Ask for it to be shelved. None when nobody knows whether it was: the next pictures tell."""
+        taken = await self._act(server_id, "shelve")
+        return None if taken is None else ShelveAnswered(taken)
+
+    async def unshelve(self, server_id: str) -> Sighting | None:
+        """Ask for it back. None when nobody knows whether it was asked for: the next pictures tell."""
+        taken = await self._act(server_id, "unshelve")
+        return None if taken is None else UnshelveAnswered(taken)
+
+    async def _act(self, server_id: str, action: str) -> bool | None:
+        try:
+            await self._cloud.compute.act(server_id, action)
+        except CloudError as error:
+            self._log.warning("instance %s: %s: %s: %s", server_id, action, error.name, error)
+            # What could not be asked is asked again; only what Nova refused is an answer.
+            return False if error.certain and not isinstance(error, Throttled | Unreachable) else None
+        return True
 
     async def confirm(self, server_id: str, now: Callable[[], float]) -> Sighting | None:
         """Look directly at a server the list no longer shows. None when nothing was learned."""

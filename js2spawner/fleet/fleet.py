@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +20,9 @@ from js2spawner.decide import begin, decide, recover
 from js2spawner.failures import Failure, failure
 from js2spawner.fleet import metrics, names
 from js2spawner.fleet.background import Background
-from js2spawner.fleet.effects import Hands
+from js2spawner.fleet.breaker import Breaker
+from js2spawner.fleet.consoles import Consoles
+from js2spawner.fleet.effects import Hands, HomeHands
 from js2spawner.fleet.inventory import Inventory, Pace, Picture
 from js2spawner.fleet.journal import Journal
 from js2spawner.fleet.reaper import Reaper
@@ -29,34 +31,34 @@ from js2spawner.fleet.regions import RegionDesk
 from js2spawner.fleet.store import Store, StoreFailed, Timing
 from js2spawner.fleet.typical import History
 from js2spawner.handshake import tickets
-from js2spawner.instance import Building, Ended, Ending, Instant, Owner, Plan, Planned, Record, Running, Unsure
+from js2spawner.instance import Ended, Instant, Owner, Plan, Planned, Record, Running
 from js2spawner.sightings import (
+    AttachHome,
+    BackWanted,
     Claimed,
     Confirm,
     Create,
     Delete,
+    DetachHome,
     Effect,
     EndWanted,
+    HomeTrouble,
     Listed,
     Refused,
+    ShelfWanted,
+    Shelve,
     Sighting,
     Step,
     Tick,
     Unanswered,
     Unclaimed,
+    Unshelve,
 )
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 # Attempts that ended in this process are remembered, so that a late instance of theirs is known for what it is.
 _REMEMBER_ENDED = 5000
-# Failures that the instance's own console may explain, how much of it is kept, and for how many instances.
-_TELLING = frozenset(
-    {"boot-silent", "quarantined", "assign-slow", "account", "gpu", "notebook", "notebook-slow", "no-route"}
-)
-_CONSOLE_LINES = 80
-_CONSOLE_TIMEOUT_S = 10.0
-_REMEMBER_CONSOLES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +82,30 @@ class Fleet:
         user_data: Callable[[str, str], str],
         log: Log,
         clock: Callable[[], Instant] = time.time,
+        breaker: Breaker | None = None,
+        homes: HomeHands | None = None,
     ) -> None:
+        """`breaker` is the one that hears the desks' clients; without one every region counts as up.
+
+        `homes` attaches and detaches volumes; without it no instance gets a home.
+        """
         self.settings = settings
         self.desks = desks
+        self.breaker = breaker or Breaker(desks, log=log)
         self.history = History()
         self.clock = clock
         self._store = store
         self._log = log
         self._records: dict[str, Record] = {}
         self._ended: OrderedDict[str, Record] = OrderedDict()
-        self._consoles: OrderedDict[str, str] = OrderedDict()
+        self._consoles = Consoles()
         self._tickets: dict[str, str] = {}
         self._journals: dict[Owner, Journal] = {}
         self._changed: dict[str, asyncio.Event] = {}
         self._busy: set[tuple[str, Effect]] = set()
         self._background = Background(log)
-        self._on_over: list[Callable[[Record], None]] = []
+        self._on_parted: list[Callable[[Record], None]] = []
+        self.homes = homes
         self._reapers = {name: Reaper(settings.hub_id, settings.orphan_grace_s) for name in desks}
         self._hands = {name: Hands(desk.cloud, settings.hub_id, user_data, log) for name, desk in desks.items()}
         self.inventories = {name: self._inventory(name, desk) for name, desk in desks.items()}
@@ -123,6 +133,7 @@ class Fleet:
     async def stop(self) -> None:
         """Let go. Nothing is deleted: instances outlive the hub's process."""
         await self._background.end()
+        self.breaker.close()
         await self._store.close()
         for desk in self.desks.values():
             await desk.cloud.close()
@@ -168,7 +179,7 @@ class Fleet:
 
     def console(self, attempt_id: str) -> str:
         """The end of the console log of an instance that failed to come up; empty for any other."""
-        return self._consoles.get(attempt_id, "")
+        return self._consoles.of(attempt_id)
 
     def announce(self, attempt_id: str) -> None:
         """Something about the attempt has changed: wake who waits for that."""
@@ -222,14 +233,26 @@ class Fleet:
         """Take up a record that another place kept (JupyterHub's own state) and our table lost."""
         return self._take(None, Step(record)) if record.plan.region in self.desks else None
 
-    def when_over(self, told: Callable[[Record], None]) -> None:
-        """Have `told` called with each record whose end is decided, so that nothing of it is kept."""
-        self._on_over.append(told)
+    def when_parted(self, told: Callable[[Record], None]) -> None:
+        """Have `told` called with each record that is over for its user, so that nothing of its server is kept."""
+        self._on_parted.append(told)
 
     async def end(self, attempt_id: str, because: Failure) -> None:
         """Decide the end. Returns when it is durable: from then on it happens, whatever becomes of this process."""
         self.feed(attempt_id, EndWanted(because))
         await self._store.saved()
+
+    async def part(self, attempt_id: str, because: Failure) -> None:
+        """Decide what its plan says for a server that nobody needs now: the shelf, or its end. As durable as `end`."""
+        record = self._records.get(attempt_id)
+        shelves = record is not None and (record.plan.idle == "shelve" or record.comes_back)
+        self.feed(attempt_id, ShelfWanted(because) if shelves else EndWanted(because))
+        await self._store.saved()
+
+    def bring_back(self, attempt_id: str) -> Record | None:
+        """Have it brought back from the shelf; a spawner vouches for it from now on."""
+        self.feed(attempt_id, Claimed())
+        return self.feed(attempt_id, BackWanted())
 
     async def saved(self) -> None:
         """Wait until all changes until now are durable."""
@@ -271,12 +294,17 @@ class Fleet:
             if record.moving and (before is None or not before.moving):
                 self._hurry(record.plan.region)
             self._tell(before, record)
-            if record.over and (before is None or not before.over):
-                for told in self._on_over:
-                    told(record)
+            if record.parted and (before is None or not before.parted):
+                self._parted(record)
             self.announce(record.attempt_id)
         self._carry_out(record, step.effects)
         return record
+
+    def _parted(self, record: Record) -> None:
+        if record.because is not None and record.because.name == "gpu":
+            metrics.count_broken_gpu(record.host_id)
+        for told in self._on_parted:
+            told(record)
 
     def _remember(self, record: Record) -> None:
         if not isinstance(record.state, Ended):
@@ -319,10 +347,16 @@ class Fleet:
                         record, self._tickets.pop(attempt_id), lambda: self._still_wanted(attempt_id)
                     )
                 case Delete(server_id):
-                    await self._keep_console(record, server_id)
+                    await self._consoles.keep(record, self.desks[record.plan.region].console)
                     sighting = await hands.delete(server_id)
                 case Confirm(server_id):
                     sighting = await hands.confirm(server_id, self.clock)
+                case Shelve(server_id):
+                    sighting = await hands.shelve(server_id)
+                case Unshelve(server_id):
+                    sighting = await hands.unshelve(server_id)
+                case AttachHome() | DetachHome():
+                    sighting = await self._about_home(attempt_id, effect)
         except StoreFailed as error:
             self._log.error("%s: attempt %s: %s", record.owner, attempt_id, error)
             sighting = Refused(failure("hub", str(error))) if isinstance(effect, Create) else None
@@ -335,19 +369,15 @@ class Fleet:
         if sighting is not None:
             self.feed(attempt_id, sighting)
 
-    async def _keep_console(self, record: Record, server_id: str) -> None:
-        """What a failed instance said last is gone once it is deleted, and it is all an operator has to go by."""
-        state = record.state
-        if not isinstance(state, Ending) or state.because.name not in _TELLING or record.attempt_id in self._consoles:
-            return
-        try:
-            async with asyncio.timeout(_CONSOLE_TIMEOUT_S):
-                text = await self.desks[record.plan.region].console(server_id, _CONSOLE_LINES)
-        except TimeoutError:
-            text = ""
-        self._consoles[record.attempt_id] = text
-        while len(self._consoles) > _REMEMBER_CONSOLES:
-            self._consoles.popitem(last=False)
+    async def _about_home(self, attempt_id: str, effect: AttachHome | DetachHome) -> Sighting | None:
+        record = self._records.get(attempt_id)
+        if record is None:
+            return None
+        if self.homes is None:
+            return HomeTrouble(failure("home-refused", "this hub was set up without anybody who attaches homes"))
+        if isinstance(effect, DetachHome):
+            return await self.homes.detach(record)
+        return None if record.parted else await self.homes.attach(record)
 
     def _still_wanted(self, attempt_id: str) -> bool:
         record = self._records.get(attempt_id)
@@ -370,17 +400,8 @@ class Fleet:
         )
 
     def _likely_s(self, region: str) -> float | None:
-        """In how many seconds one of the instances that are being built may be there, going by what others took."""
-        now = self.clock()
-        ages_s: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-        for record in self._records.values():
-            if record.plan.region == region and isinstance(record.state, Planned | Unsure | Building):
-                ages_s[record.plan.image, record.plan.flavor].append(now - record.begun_at)
-        likely_s: list[float] = []
-        for (image, flavor), ages in ages_s.items():
-            if typical := self.history.typical(image, flavor, "create"):
-                likely_s += [wait_s for age in ages if (wait_s := typical.worth_a_look_s(age)) is not None]
-        return min(likely_s, default=None)
+        mine = [r for r in self._records.values() if r.plan.region == region]
+        return self.history.likely_s(mine, self.clock())
 
     def _look(self, region: str, picture: Picture | None) -> None:
         """Resolve everybody who waits from one picture; without one, only the time has passed."""

@@ -14,6 +14,9 @@ STAGE_SECONDS = Histogram(
 )
 INSTANCES = Gauge("js2_instances", "Instances of this hub by region and state of their record.", ["region", "state"])
 INVENTORY_AGE = Gauge("js2_inventory_age_seconds", "Age of the newest list of instances.", ["region"])
+REGION_OPEN = Gauge(
+    "js2_region_open", "1 while a region's cloud does not answer and nothing is started there.", ["region"]
+)
 SAVES = Counter("js2_saves_total", "Saves of instances as images that came to an end, by how.", ["outcome"])
 SAVE_SECONDS = Histogram(
     "js2_save_seconds",
@@ -22,3 +25,19 @@ SAVE_SECONDS = Histogram(
     buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3000),
 )
 ORPHANS = Counter("js2_orphans_total", "Instances deleted that no record spoke for.", ["region"])
+BROKEN_GPUS = Counter(
+    "js2_broken_gpus_total", "Instances whose GPU did not answer, by Nova's word for the host.", ["host"]
+)
+
+# A cloud has so many hosts with GPUs at most; a label is kept for ever, and nothing from outside may fill the memory.
+_HOSTS_AT_MOST = 200
+_hosts: set[str] = set()
+
+
+def count_broken_gpu(host_id: str) -> None:
+    """`host_id` is Nova's hash of hypervisor and project; its first digits tell hosts apart."""
+    host = host_id[:12] or "unknown"
+    if host not in _hosts and len(_hosts) >= _HOSTS_AT_MOST:
+        host = "other"
+    _hosts.add(host)
+    BROKEN_GPUS.labels(host=host).inc()

@@ -98,7 +98,7 @@ class Saves:
         self._recovered_at: Instant | None = None
         self._left_behind: dict[str, set[str]] = {}
         self._quiet_for: dict[str, str] = {}
-        fleet.when_over(self._over)
+        fleet.when_parted(self._over)
 
     def start(self) -> None:
         """Find again what was under way, and from then on what is left behind."""

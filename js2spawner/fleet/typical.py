@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 
 from js2spawner.fleet.store import Timing
+from js2spawner.instance import Building, Instant, Planned, Record, Unsure
 
 TOTAL = "total"
 _REMEMBERED = 50
@@ -51,6 +52,18 @@ class History:
             return Typical(seen[0], seen[0])
         tenths = quantiles(seen, n=10, method="inclusive")
         return Typical(tenths[4], tenths[8])
+
+    def likely_s(self, records: Iterable[Record], now: Instant) -> float | None:
+        """In how many seconds one of those that are being built may be there, going by what others took."""
+        ages_s: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        for record in records:
+            if isinstance(record.state, Planned | Unsure | Building):
+                ages_s[record.plan.image, record.plan.flavor].append(now - record.begun_at)
+        likely_s: list[float] = []
+        for (image, flavor), ages in ages_s.items():
+            if typical := self.typical(image, flavor, "create"):
+                likely_s += [wait_s for age in ages if (wait_s := typical.worth_a_look_s(age)) is not None]
+        return min(likely_s, default=None)
 
     def totals(self) -> dict[tuple[str, str], tuple[float, float]]:
         """(image, flavor) → (p50, p90) seconds of whole starts."""
