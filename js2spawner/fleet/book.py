@@ -9,10 +9,14 @@ from js2spawner.failures import failure
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.saves import Saves
 from js2spawner.handshake.book import Expected
-from js2spawner.handshake.messages import Assignment, Lease, Orders, Report
+from js2spawner.handshake.messages import Assignment, HomeReport, Lease, Orders, Report
 from js2spawner.handshake.messages import Hello as HelloMessage
-from js2spawner.instance import Assigned, Ended, Ending, Greeted, Record, Running
-from js2spawner.sightings import Broken, Hello, Listening, Progressed, Taken
+from js2spawner.instance import Assigned, Ended, Ending, Greeted, Leaving, Record, Running, Shelved, Shelving
+from js2spawner.sightings import Broken, Hello, Left, Listening, Progressed, Taken
+
+# What a guest that failed says it failed at, by our names; a port that is taken is one more way in which the notebook
+# does not start.
+_FAILED_AT = {"account": "account", "gpu": "gpu", "home": "home-unreadable"}
 
 
 class Ear(Protocol):
@@ -25,16 +29,25 @@ class Ear(Protocol):
     async def hand_over(self, record: Record) -> None: ...
 
 
+class HomeKeeper(Protocol):
+    """Who notes what guests say of their homes."""
+
+    def took_report(self, record: Record, report: HomeReport) -> None: ...
+
+
 @dataclass(slots=True)
 class FleetBook:
     """`handshake.book.Book` over a fleet; `ears` are the spawners that stand for attempts, by attempt id."""
 
     fleet: Fleet
     saves: Saves | None = None
+    homes: HomeKeeper | None = None
     ears: dict[str, Ear] = field(default_factory=dict)
     _assignments: dict[str, Assignment] = field(default_factory=dict)
     # Attempts whose instance was rebooted after it had taken its assignment, with the boot that asks for it anew.
     _returned: dict[str, str] = field(default_factory=dict)
+    # What was ordered in answer to the latest report of an attempt.
+    _told: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.fleet.when_parted(self._forget)
@@ -52,7 +65,7 @@ class FleetBook:
     def offer(self, attempt_id: str, assignment: Assignment) -> None:
         """Have this assignment delivered to the attempt's guest, unless the attempt is over by now."""
         record = self.fleet.get(attempt_id)
-        if record is None or record.over:
+        if record is None or record.parted:
             return
         self._assignments[attempt_id] = assignment
         self.fleet.announce(attempt_id)
@@ -67,9 +80,10 @@ class FleetBook:
             channel_hash=record.channel_hash,
             server_id=record.server_id,
             addresses=(record.address,) if record.address else (),
-            closed=record.over,
+            # Who is told to leave may still say that it has.
+            closed=record.over and not isinstance(record.state, Leaving),
             quarantined=_quarantined(record),
-            assignment_taken=isinstance(record.state, Assigned | Running) and attempt_id not in self._returned,
+            assignment_taken=_was_given(record) and attempt_id not in self._returned,
         )
 
     async def admitted(self, attempt_id: str, channel_hash: str, hello: HelloMessage) -> None:
@@ -93,15 +107,36 @@ class FleetBook:
     async def changed(self, attempt_id: str, timeout_s: float) -> None:
         await self.fleet.changed(attempt_id, timeout_s)
 
+    def has_word(self, attempt_id: str) -> bool:
+        record = self.fleet.get(attempt_id)
+        return record is not None and self._order(record) != self._told.get(attempt_id, "")
+
+    def _order(self, record: Record) -> str:
+        """What a guest is to hear of without waiting for its next report, in a form that can be compared."""
+        if isinstance(record.state, Leaving):
+            return "leave"
+        save = self.saves.under_way(record.attempt_id) if self.saves else None
+        return f"save {save.id}" if save else ""
+
     async def report(self, attempt_id: str, report: Report) -> Orders:
         record = self.fleet.get(attempt_id)
-        if record is None or record.over:
+        if record is None or isinstance(record.state, Ending | Ended):
             return Orders(stop=True)
         self._acknowledge(record, report)
-        self._take_in(attempt_id, report)
+        self._take_in(record, report)
         record = self.fleet.get(attempt_id)
-        if record is None or not isinstance(record.state, Running):
-            return Orders(stop=record is None or record.over)
+        if record is None or isinstance(record.state, Ending | Ended):
+            return Orders(stop=True)
+        self._told[attempt_id] = self._order(record)
+        if isinstance(record.state, Leaving | Shelving | Shelved):
+            # What has left stays so until it is shut down.
+            return Orders(leave_within_s=record.plan.deadlines.leave_s)
+        if not isinstance(record.state, Running):
+            return Orders()
+        return self._orders(record, report)
+
+    def _orders(self, record: Record, report: Report) -> Orders:
+        attempt_id = record.attempt_id
         quiet, soon_s = self.saves.orders(record, report.saving) if self.saves else (None, None)
         ear = self.ears.get(attempt_id)
         if ear is None:
@@ -126,24 +161,34 @@ class FleetBook:
         elif isinstance(record.state, Greeted):
             self.fleet.feed(record.attempt_id, Taken())
 
-    def _take_in(self, attempt_id: str, report: Report) -> None:
+    def _take_in(self, record: Record, report: Report) -> None:
+        attempt_id = record.attempt_id
+        if self.homes is not None and report.home.state != "none":
+            self.homes.took_report(record, report.home)
         match report.stage:
             case "listening":
                 self.fleet.feed(attempt_id, Listening())
+            case "left":
+                self.fleet.feed(attempt_id, Left(clean=report.home.state != "busy"))
             case "failed":
-                # A port that is taken is one more way in which the notebook does not start.
-                name = report.problem if report.problem in ("account", "gpu") else "notebook"
-                self.fleet.feed(attempt_id, Broken(failure(name, report.detail)))
+                self.fleet.feed(attempt_id, Broken(failure(_FAILED_AT.get(report.problem, "notebook"), report.detail)))
             case "building" | "built":
                 pass  # of an image's builder, which has a book of its own: from a user's instance it means nothing
             case stage:
                 self.fleet.feed(attempt_id, Progressed(stage))
 
     def _forget(self, record: Record) -> None:
-        """The attempt is over: nothing that was meant for its guest stays in memory."""
-        for kept in (self.ears, self._assignments, self._returned):
+        """It is over for its user: nothing that was meant for its guest stays in memory."""
+        for kept in (self.ears, self._assignments, self._returned, self._told):
             kept.pop(record.attempt_id, None)
+        # One that leaves may report, and be answered, a last time.
+        self._told = {each: told for each, told in self._told.items() if self.fleet.knows(each)}
 
 
 def _quarantined(record: Record) -> bool:
-    return isinstance(record.state, Ending | Ended) and record.state.because.name == "quarantined"
+    return record.because is not None and record.because.name == "quarantined"
+
+
+def _was_given(record: Record) -> bool:
+    """Whether its assignment is nothing to be had any more: it was taken, or nobody is to have it."""
+    return isinstance(record.state, Assigned | Running | Leaving | Shelving | Shelved)

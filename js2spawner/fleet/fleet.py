@@ -144,14 +144,18 @@ class Fleet:
         """An attempt that is not over, or one that ended in this process's life."""
         return self._records.get(attempt_id) or self._ended.get(attempt_id)
 
+    def knows(self, attempt_id: str) -> bool:
+        """Whether it may have something in the cloud."""
+        return attempt_id in self._records
+
     def live(self) -> list[Record]:
         """All attempts that may have something in the cloud."""
         return list(self._records.values())
 
     def current(self, owner: Owner) -> Record | None:
-        """The owner's newest attempt whose end is not decided and that was not set aside."""
+        """The owner's newest attempt whose end is not decided and that was not set aside; one on the shelf comes last."""
         mine = [r for r in self.of(owner) if not r.over and not r.set_aside]
-        return max(mine, key=lambda record: record.begun_at, default=None)
+        return max(mine, key=lambda record: (not record.on_shelf, record.begun_at), default=None)
 
     def of(self, owner: Owner) -> list[Record]:
         """All of the owner's attempts that may have something in the cloud."""

@@ -202,6 +202,7 @@ class Saves:
             self._background.spawn(self._fleet.saved(), f"record of the copy of save {save_id}")
         if type(save.state) is not type(before.state):
             self._moved(before, save, now)
+            self._fleet.announce(save.words.attempt_id)
         for effect in step.effects:
             if (save_id, effect) not in self._busy:
                 self._busy.add((save_id, effect))
@@ -224,6 +225,7 @@ class Saves:
 
     def _add(self, save: Save) -> None:
         self._saves[save.id] = save
+        self._fleet.announce(save.words.attempt_id)
         while len(self._saves) > _REMEMBERED and next(iter(self._saves.values())).over:
             forgotten, _ = self._saves.popitem(last=False)
             self._seconds.pop(forgotten, None)

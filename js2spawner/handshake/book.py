@@ -47,5 +47,8 @@ class Book(Protocol):
     async def changed(self, attempt_id: str, timeout_s: float) -> None:
         """Return when something about the attempt has changed, or after `timeout_s` seconds."""
 
+    def has_word(self, attempt_id: str) -> bool:
+        """Whether the attempt's orders have changed since it last reported."""
+
     async def report(self, attempt_id: str, report: Report) -> Orders:
         """Take in a report. The first that names the assignment's id acknowledges the assignment."""

@@ -50,13 +50,14 @@ class HandshakeSettings:
 
 
 class Desk:
-    """What the handlers share: the book, the limits, and one lock for each attempt that is being admitted."""
+    """What the handlers share: the book, the limits, a lock for each attempt that is admitted, who waits for a word."""
 
     def __init__(self, book: Book, settings: HandshakeSettings) -> None:
         self.book = book
         self.settings = settings
         self.hellos = RateLimit(settings.hellos_per_s, settings.hello_burst, time.monotonic)
         self.messages = RateLimit(settings.messages_per_s, settings.message_burst, time.monotonic)
+        self.listeners: dict[str, WordHandler] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, attempt_id: str) -> asyncio.Lock:
@@ -71,6 +72,7 @@ def routes(shared: Desk) -> list[tuple[str, type[web.RequestHandler], dict[str, 
         ("/v1/hello", HelloHandler, given),
         ("/v1/assignment", AssignmentHandler, given),
         ("/v1/report", ReportHandler, given),
+        ("/v1/word", WordHandler, given),
         ("/.*", NothingHandler, given),
     ]
 
@@ -184,18 +186,26 @@ class ChannelHandler(GuestHandler):
         return None
 
 
-class AssignmentHandler(ChannelHandler):
-    """GET /v1/assignment: a long poll, until there is one or the time is up."""
-
-    message = "assignment"
+class LongPollHandler(ChannelHandler):
+    """A message whose answer may take as long as `poll_s`: until there is something to say, or nothing has been."""
 
     def initialize(self, shared: Desk) -> None:
         super().initialize(shared)
+        self.hung_up = False
         self._waiting: asyncio.Task[None] | None = None
 
     def on_connection_close(self) -> None:
+        self.hung_up = True
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Wait no longer."""
         if self._waiting is not None:
             self._waiting.cancel()
+
+    def said(self, attempt_id: str, expected: Expected) -> bool:
+        """Give the answer if there is one by now."""
+        raise NotImplementedError
 
     async def get(self) -> None:
         speaker = self.speaker()
@@ -207,27 +217,27 @@ class AssignmentHandler(ChannelHandler):
         until = loop.time() + self.shared.settings.poll_s
         while True:
             expected = self.authorised(*speaker)
-            if expected is None:
-                return
-            if expected.assignment_taken:
-                self.refuse(Verdict.TAKEN)
-                return
-            assignment = self.shared.book.assignment(attempt_id)
-            if assignment is not None:
-                self.answer(200, "delivered", assignment.to_json())
+            if expected is None or self.said(attempt_id, expected):
                 return
             left_s = until - loop.time()
             if left_s <= 0:
-                self.outcome = "nothing-yet"
-                self.set_status(204)
-                self.finish()
+                self.say_nothing("nothing-yet")
                 return
             if not await self._wait(self.shared.book.changed(attempt_id, left_s)):
-                self.outcome = "hung-up"
+                self.given_up()
                 return
 
+    def given_up(self) -> None:
+        """The guest has hung up."""
+        self.outcome = "hung-up"
+
+    def say_nothing(self, outcome: str) -> None:
+        self.outcome = outcome
+        self.set_status(204)
+        self.finish()
+
     async def _wait(self, change: Coroutine[Any, Any, None]) -> bool:
-        """Wait for a change; False when the guest has hung up meanwhile."""
+        """Wait for a change; False when that was given up meanwhile."""
         self._waiting = asyncio.get_running_loop().create_task(change)
         try:
             await asyncio.wait([self._waiting])
@@ -237,6 +247,68 @@ class AssignmentHandler(ChannelHandler):
             return False
         self._waiting.result()
         return True
+
+
+class AssignmentHandler(LongPollHandler):
+    """GET /v1/assignment: a long poll, until there is one or the time is up."""
+
+    message = "assignment"
+
+    def said(self, attempt_id: str, expected: Expected) -> bool:
+        if expected.assignment_taken:
+            self.refuse(Verdict.TAKEN)
+            return True
+        assignment = self.shared.book.assignment(attempt_id)
+        if assignment is None:
+            return False
+        self.answer(200, "delivered", assignment.to_json())
+        return True
+
+
+class WordHandler(LongPollHandler):
+    """GET /v1/word: a long poll, until the hub wants a report now.
+
+    One for each attempt: a newer one ends the one before, whose guest may be gone without a word.
+    """
+
+    message = "word"
+
+    def initialize(self, shared: Desk) -> None:
+        super().initialize(shared)
+        self._attempt_id = ""
+        self._replaced = False
+
+    def said(self, attempt_id: str, expected: Expected) -> bool:
+        del expected
+        if not self._attempt_id:
+            self._attempt_id = attempt_id
+            before = self.shared.listeners.get(attempt_id)
+            self.shared.listeners[attempt_id] = self
+            if before is not None:
+                before.replace()
+        if self._replaced:
+            self.say_nothing("replaced")
+            return True
+        if not self.shared.book.has_word(attempt_id):
+            return False
+        self.answer(200, "word", {})
+        return True
+
+    def replace(self) -> None:
+        """Another one listens for the same attempt now."""
+        self._replaced = True
+        self.give_up()
+
+    def given_up(self) -> None:
+        if self._replaced and not self.hung_up:
+            self.say_nothing("replaced")
+        else:
+            super().given_up()
+
+    def on_finish(self) -> None:
+        super().on_finish()
+        if self.shared.listeners.get(self._attempt_id) is self:
+            del self.shared.listeners[self._attempt_id]
 
 
 class ReportHandler(ChannelHandler):

@@ -102,6 +102,7 @@ class MemoryBook:
         self.reports: list[Report] = []
         self.lines: list[str] = []
         self.waiting = 0
+        self.word = False
         self.admission = asyncio.Event()
         self.admission.set()
         self._change = asyncio.Condition()
@@ -132,8 +133,12 @@ class MemoryBook:
         finally:
             self.waiting -= 1
 
+    def has_word(self, attempt_id: str) -> bool:
+        return self.word
+
     async def report(self, attempt_id: str, report: Report) -> Orders:
         self.reports.append(report)
+        self.word = False
         if self.given is not None and report.assignment_id == self.given.id:
             assert self.attempt is not None
             self.attempt = dataclasses.replace(self.attempt, assignment_taken=True)
