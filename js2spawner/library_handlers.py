@@ -16,6 +16,7 @@ from tornado.escape import json_encode
 
 from js2spawner.asking import who_asks
 from js2spawner.fleet.configuration import Js2Fleet
+from js2spawner.fleet.regions import offers_of
 from js2spawner.library_page import Held, Software, for_others, held
 from js2spawner.library_search import ASKED_AT_MOST, Found, search
 from js2spawner.library_shown import KIND_TITLES, as_json, shown
@@ -48,9 +49,7 @@ class _OfLibrary(BaseHandler):
         fleet = self._fleet.fleet
         if fleet is None:
             return {}
-        typical = fleet.history.totals()
-        offers = await asyncio.gather(*(desk.offer(typical, patience_s=_PATIENCE_S) for desk in fleet.desks.values()))
-        return dict(zip(fleet.desks, offers, strict=True))
+        return await offers_of(fleet.desks, fleet.history.totals(), patience_s=_PATIENCE_S)
 
 
 class LibraryHandler(_OfLibrary):

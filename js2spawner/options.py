@@ -1,27 +1,43 @@
 """What a user may ask for, checked in one place: from the form, from a link, over REST.
 
-Pure. The catalog says what is offered, the offer says what the cloud has at the moment, and the two meet here.
+Pure. The catalog says what is offered, an offer says what one region's cloud has at the moment, and they meet here.
+`options_shown` says what of it the form shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
 
 from js2spawner.catalog import Catalog
 from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Profile, Region
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.instance import Idle
-from js2spawner.lease import duration
 from js2spawner.located_yaml import shown
-from js2spawner.saved import PREFIX, Saved, is_owner, may_start, plain_gb
+from js2spawner.saved import PREFIX, Saved, may_start
 
-FIELDS = ("image", "flavor")
+FIELDS = ("image", "flavor", "region", "home", "idle", "fallback", "confirm")
+"""`fallback`: yes lets a start go to another region or flavor of the profile when the wanted one has no room. (It is
+not called "next": JupyterHub takes a field of that name for the page to show afterwards.)"""
 
-# A flavor the cloud had no room for is shown as full for this long: capacity can only be learned by trying.
-_FULL_FOR = timedelta(minutes=15)
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "home": ("yes", "none"),
+    "idle": ("delete", "shelve", "keep"),
+    "fallback": ("yes", "no"),
+    "confirm": ("yes",),
+}
+_LABELS = {"idle": "choice for an unused server", "fallback": "choice of a fallback", "confirm": "confirmation"}
+
+# What a link must not decide for whoever follows it: JupyterHub starts at once what a link names.
+_NOT_BY_LINK = {
+    "confirm": "A link cannot confirm a price for you; choose it here if you want it.",
+    "home": "A link cannot start a server without your home; choose that here if you want it.",
+    "idle": "A link cannot decide what becomes of your server when it is unused; choose that here.",
+    "fallback": "A link cannot allow another flavor or region for you; choose that here.",
+}
+_HARMLESS = {("home", "yes"), ("fallback", "no")}
 
 
 class OptionsError(ValueError):
@@ -50,10 +66,11 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the cloud has at the moment.
+    """What one region's cloud has at the moment.
 
     `flavors` by Nova's name, `images` by the catalog's name. `full_since`: when the cloud last had no room for a
     flavor. `typical_s`: (image, flavor) → (p50, p90) seconds of a start. `known`: False until the cloud has answered.
+    `state`: the breaker's word on the region. `lacks`: why an image of the catalog cannot be started here.
     """
 
     flavors: Mapping[str, Flavor]
@@ -62,9 +79,25 @@ class Offer:
     full_since: Mapping[str, datetime]
     typical_s: Mapping[tuple[str, str], tuple[float, float]]
     known: bool
+    state: Literal["up", "trying", "down"] = "up"
+    lacks: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, flavor: FlavorEntry) -> bool:
+        """GPU and large-memory flavors are visible only to allocations that hold them."""
+        seen = self.flavors.get(flavor.name)
+        return not self.known or (seen is not None and not seen.disabled)
+
+    def too_small(self, image: ImageEntry, flavor: FlavorEntry) -> bool:
+        """Glance may demand more disk or memory than the catalog says; Nova would refuse the create."""
+        stored, size = self.images.get(image.name), self.flavors.get(flavor.name)
+        if stored is None or size is None:
+            return False
+        # A flavor with no root disk of its own (0) boots from a volume or takes the image's size.
+        return size.ram_mb < stored.min_ram_mb or 0 < size.disk_gb < stored.min_disk_gb
 
 
 NOTHING_KNOWN = Offer(flavors={}, images={}, limits=None, full_since={}, typical_s={}, known=False)
+NO_OFFERS: Mapping[str, Offer] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +124,97 @@ class Choice:
         return self.flavors[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one user may have at the moment. `offers` by region; of one that is missing nothing is known.
+
+    Each `…_refused` gives the reason as a sentence, or nothing when it can be had.
+    """
+
+    catalog: Catalog
+    who: Who
+    offers: Mapping[str, Offer]
+
+    def offer(self, region: Region) -> Offer:
+        return self.offers.get(region.name, NOTHING_KNOWN)
+
+    def image_refused(self, image: ImageEntry) -> str:
+        if not self.who.belongs(image.groups):
+            return _for_members(image.groups)
+        lacking = [self._missing(image, region) for region in self.catalog.regions_of(image)]
+        if all(lacking):
+            return lacking[0]
+        if all(self.pair_refused(image, flavor) for flavor in self.catalog.flavors_for(image)):
+            return f"None of the flavors of {image.title} is open to you."
+        return ""
+
+    def pair_refused(self, image: ImageEntry, flavor: FlavorEntry) -> str:
+        """Why the image cannot be started on the flavor in any of its regions."""
+        if sentence := self.catalog.unfit(image, flavor):
+            return sentence
+        if not self.who.belongs(flavor.groups):
+            return _for_members(flavor.groups)
+        refused = [self.region_refused(image, flavor, region) for region in self.catalog.regions_of(image)]
+        return refused[0] if all(refused) else ""
+
+    def region_refused(self, image: ImageEntry, flavor: FlavorEntry, region: Region) -> str:
+        """Why not in this one of the image's regions."""
+        offer = self.offer(region)
+        if sentence := self._missing(image, region):
+            return sentence
+        if offer.too_small(image, flavor):
+            return f"{image.title} does not fit on {flavor.title}: choose a larger flavor."
+        return "" if offer.has(flavor) else f"The cloud does not offer {flavor.title} to this hub."
+
+    def flavor_refused(self, flavor: FlavorEntry) -> str:
+        """Why the flavor cannot be had at all, whatever the image."""
+        if not self.who.belongs(flavor.groups):
+            return _for_members(flavor.groups)
+        return "" if self.offered(flavor) else f"The cloud does not offer {flavor.title} to this hub."
+
+    def offered(self, flavor: FlavorEntry) -> bool:
+        """Whether any region has it, as far as anybody knows."""
+        return any(self.offer(region).has(flavor) for region in self.catalog.regions)
+
+    def further(self, image: ImageEntry, first: FlavorEntry | None, *, confirmed: bool) -> tuple[FlavorEntry, ...]:
+        """What is tried after a flavor that has no room: a price that has to be confirmed is never fallen into."""
+        profile = self.catalog.profile_of(image)
+        named = (self.catalog.flavor(name) for name in profile.next_flavors)
+        return tuple(
+            flavor
+            for flavor in named
+            if flavor and flavor != first and not self.pair_refused(image, flavor)
+            if confirmed or not needs_confirmation(profile, flavor)
+        )
+
+    def _missing(self, image: ImageEntry, region: Region) -> str:
+        offer = self.offer(region)
+        if not offer.known or image.name in offer.images:
+            return ""
+        return f"{image.title} is missing in the cloud, or not as it was published; tell the people who run this hub."
+
+
+def needs_confirmation(profile: Profile, flavor: FlavorEntry) -> bool:
+    """Whether a flavor is dear enough that its price has to be confirmed first."""
+    return profile.confirm_from_su is not None and flavor.su_per_hour >= profile.confirm_from_su
+
+
+def price_sentence(flavor: FlavorEntry) -> str:
+    return f"{flavor.title} costs {plain(flavor.su_per_hour)} SU for each hour it runs, used or not."
+
+
 def from_form(form: Mapping[str, Any]) -> dict[str, str]:
     """The options in the spawn form's fields. Other fields (JupyterHub's own) are left alone.
 
     Raises OptionsError when a field stands more than once or is no text.
     """
     chosen: dict[str, str] = {}
-    for field in FIELDS:
-        values = form.get(field) or []
+    for option in FIELDS:
+        values = form.get(option) or []
         if len(values) > 1 or not all(isinstance(value, str) for value in values):
-            raise OptionsError(field, f"Choose one {field}.")
+            raise OptionsError(option, f"Choose one {_LABELS.get(option, option)}.")
         if values and values[0]:
-            chosen[field] = values[0]
+            chosen[option] = values[0]
     return chosen
 
 
@@ -110,7 +222,8 @@ def from_query(query: Mapping[str, Any]) -> dict[str, str]:
     """The options in a link. An unknown one is refused: a typing mistake must not start something else.
 
     So is a saved image: JupyterHub starts at once what a link names, and a link may come from whoever left something in
-    that image for its next user. One behind "#" is only picked on the page (choose.js).
+    that image for its next user. One behind "#" is only picked on the page (choose.js). For the same reason a link says
+    what to start and where, and nothing that costs or loses something: no price is confirmed, no home left out by it.
     """
     for name in query:
         if name not in FIELDS:
@@ -120,34 +233,51 @@ def from_query(query: Mapping[str, Any]) -> dict[str, str]:
         raise OptionsError(
             "image", "A link cannot start a saved image by itself; choose it here if you trust its owner."
         )
+    for option, value in chosen.items():
+        if option in _NOT_BY_LINK and (option, value) not in _HARMLESS:
+            raise OptionsError(option, _NOT_BY_LINK[option])
     return chosen
 
 
 def _unknown(name: object) -> str:
-    return f"This hub knows no option {shown(name)}; it knows {' and '.join(FIELDS)}."
+    return f"This hub knows no option {shown(name)}; it knows {', '.join(FIELDS[:-1])} and {FIELDS[-1]}."
 
 
 def check(
-    raw: object, *, catalog: Catalog, who: Who, offer: Offer | None = None, saved: Sequence[Saved] = ()
+    raw: object, *, catalog: Catalog, who: Who, offers: Mapping[str, Offer] = NO_OFFERS, saved: Sequence[Saved] = ()
 ) -> Choice:
-    """The choice that `raw` stands for: {"image": name, "flavor": name}, both optional.
+    """The choice that `raw` stands for: an object with some of FIELDS, all of them optional.
 
-    Without an image the default one is taken, or the first that this user may use; likewise for the flavor. Raises
-    OptionsError. `offer` None, or one that is not known, leaves out what only the cloud can say. `saved` are the saved
-    images that the cloud has at the moment, whoever's they are: here it is decided who may start one.
+    Without an image the default one is taken, or the first that this user may use; likewise for the flavor, but none
+    whose price has to be confirmed. Without a region all of the image's are, in the operator's order; one that is named
+    is the only one unless a fallback is allowed. Raises OptionsError. Regions without an offer, or with one that is not
+    known, leave out what only the cloud can say. `saved` are the saved images that the cloud has at the moment,
+    whoever's they are: here it is decided who may start one.
     """
     asked = _asked(raw)
     name = asked.get("image")
     kept = _saved(name, who, saved) if name is not None and name.startswith(PREFIX) else None
     if kept is None:
-        image = _image(name, catalog, who, offer)
+        scope = Scope(catalog, who, offers)
+        image = _image(name, scope)
     else:
-        image, offer = saved_entry(kept, catalog), _with_saved(offer, (kept,))
-        if sentence := _image_refused(image, catalog, who, offer):
+        image, scope = saved_entry(kept, catalog), Scope(catalog, who, with_saved(offers, (kept,)))
+        if sentence := scope.image_refused(image):
             raise OptionsError("image", sentence)
-    flavor = _flavor(asked.get("flavor"), image, catalog, who, offer)
     profile = catalog.profile_of(image)
-    return Choice(image, profile, catalog.regions_of(image), (flavor,), kept, idle=profile.idle[0])
+    confirmed, fallback = asked.get("confirm") == "yes", asked.get("fallback") == "yes"
+    flavor = _flavor(asked.get("flavor"), image, scope, confirmed=confirmed)
+    if needs_confirmation(profile, flavor) and not confirmed:
+        raise OptionsError("confirm", f"{price_sentence(flavor)} Confirm the price to start it.")
+    return Choice(
+        image,
+        profile,
+        _regions(asked.get("region"), image, flavor, scope, fallback=fallback),
+        (flavor, *(scope.further(image, flavor, confirmed=confirmed) if fallback else ())),
+        kept,
+        home=asked.get("home") != "none",
+        idle=_idle(asked.get("idle"), profile),
+    )
 
 
 def _saved(name: str, who: Who, saved: Sequence[Saved]) -> Saved:
@@ -180,9 +310,14 @@ def saved_entry(kept: Saved, catalog: Catalog) -> ImageEntry:
     )
 
 
-def _with_saved(offer: Offer | None, saved: Sequence[Saved]) -> Offer | None:
-    """The offer with these images in it: what Glance demands of a flavor holds for them too."""
-    return offer and replace(offer, images={**offer.images, **{kept.name: kept.image for kept in saved}})
+def with_saved(offers: Mapping[str, Offer], saved: Sequence[Saved]) -> Mapping[str, Offer]:
+    """The offers with these images in them: what Glance demands of a flavor holds for them too."""
+    there: dict[str, dict[str, Image]] = {}
+    for kept in saved:
+        there.setdefault(kept.region, {})[kept.name] = kept.image
+    return {
+        region: replace(offer, images={**offer.images, **there.get(region, {})}) for region, offer in offers.items()
+    }
 
 
 def _asked(raw: object) -> dict[str, str]:
@@ -194,228 +329,89 @@ def _asked(raw: object) -> dict[str, str]:
         if name not in FIELDS:
             raise OptionsError("options", _unknown(name))
     asked: dict[str, str] = {}
-    for field in FIELDS:
-        value = raw.get(field)
+    for option in FIELDS:
+        value = raw.get(option)
         if value is None or value == "":
             continue
-        if not isinstance(value, str):
-            raise OptionsError(field, f"The {field} must be a name, not {shown(value)}.")
-        asked[field] = value
+        words = _WORDS.get(option)
+        if not isinstance(value, str) or (words is not None and value not in words):
+            kind = "a name" if words is None else _or(words)
+            raise OptionsError(option, f"The {_LABELS.get(option, option)} must be {kind}, not {shown(value)}.")
+        asked[option] = value
     return asked
 
 
-def _image(name: str | None, catalog: Catalog, who: Who, offer: Offer | None) -> ImageEntry:
+def _image(name: str | None, scope: Scope) -> ImageEntry:
+    catalog = scope.catalog
     if name is not None:
         image = catalog.image(name)
         if image is None:
             raise OptionsError("image", f"This hub has no image {shown(name)}; it has {_names(catalog.images)}.")
-        if sentence := _image_refused(image, catalog, who, offer):
+        if sentence := scope.image_refused(image):
             raise OptionsError("image", sentence)
         return image
     default = catalog.default_image
     for image in (default, *catalog.images):
-        if not _image_refused(image, catalog, who, offer):
+        if not scope.image_refused(image):
             return image
-    raise OptionsError("image", f"No image can be started by you: {_image_refused(default, catalog, who, offer)}")
+    raise OptionsError("image", f"No image can be started by you: {scope.image_refused(default)}")
 
 
-def _flavor(name: str | None, image: ImageEntry, catalog: Catalog, who: Who, offer: Offer | None) -> FlavorEntry:
+def _flavor(name: str | None, image: ImageEntry, scope: Scope, *, confirmed: bool) -> FlavorEntry:
+    catalog = scope.catalog
     if name is not None:
         flavor = catalog.flavor(name)
         if flavor is None:
             raise OptionsError("flavor", f"This hub has no flavor {shown(name)}; it has {_names(catalog.flavors)}.")
-        if sentence := _pair_refused(image, flavor, catalog, who, offer):
+        if sentence := scope.pair_refused(image, flavor):
             raise OptionsError("flavor", sentence)
         return flavor
-    for flavor in (catalog.default_flavor, *catalog.flavors):
-        if not _pair_refused(image, flavor, catalog, who, offer):
-            return flavor
-    raise OptionsError("flavor", f"None of the flavors of {image.title} is open to you.")
+    profile = catalog.profile_of(image)
+    fitting = [f for f in (catalog.default_flavor, *catalog.flavors) if not scope.pair_refused(image, f)]
+    if not fitting:
+        raise OptionsError("flavor", f"None of the flavors of {image.title} is open to you.")
+    # Who names no flavor has seen no price.
+    return next((f for f in fitting if confirmed or not needs_confirmation(profile, f)), fitting[0])
 
 
-def _image_refused(image: ImageEntry, catalog: Catalog, who: Who, offer: Offer | None) -> str:
-    """Why this user cannot have the image now, as a sentence; empty when they can."""
-    offer = _offer_for(image, catalog, offer)
-    if not who.belongs(image.groups):
-        return _for_members(image.groups)
-    if offer and offer.known and image.name not in offer.images:
-        return f"{image.title} is missing in the cloud, or not as it was published; tell the people who run this hub."
-    if all(_pair_refused(image, flavor, catalog, who, offer) for flavor in catalog.flavors_for(image)):
-        return f"None of the flavors of {image.title} is open to you."
-    return ""
+def _regions(
+    name: str | None, image: ImageEntry, flavor: FlavorEntry, scope: Scope, *, fallback: bool
+) -> tuple[Region, ...]:
+    every = scope.catalog.regions_of(image)
+    if name is None:
+        # Where the cloud has said that it cannot be, it is not tried; where it has said nothing it may be.
+        able = tuple(region for region in every if not scope.region_refused(image, flavor, region))
+        return able or every
+    wanted = next((region for region in every if region.name == name), None)
+    if wanted is None:
+        if name not in [region.name for region in scope.catalog.regions]:
+            known = _names(scope.catalog.regions)
+            raise OptionsError("region", f"This hub has no region {shown(name)}; it has {known}.")
+        raise OptionsError("region", f"{image.title} is not started in {name}, only in {_names(every)}.")
+    if sentence := scope.region_refused(image, flavor, wanted):
+        raise OptionsError("region", f"Not in {wanted.shown}: {sentence}")
+    return (wanted, *(region for region in every if region != wanted)) if fallback else (wanted,)
 
 
-def _offer_for(image: ImageEntry, catalog: Catalog, offer: Offer | None) -> Offer | None:
-    """The offer is the home region's: of an image started elsewhere it says nothing."""
-    return offer if catalog.region_of(image) == catalog.home_region else None
+def _idle(asked: str | None, profile: Profile) -> Idle:
+    for idle in profile.idle:
+        if asked in (None, idle):
+            return idle
+    raise OptionsError("idle", f"An unused server of this kind can be told to {_or(profile.idle)}, not to {asked}.")
 
 
-def _pair_refused(image: ImageEntry, flavor: FlavorEntry, catalog: Catalog, who: Who, offer: Offer | None) -> str:
-    offer = _offer_for(image, catalog, offer)
-    return catalog.unfit(image, flavor) or _too_small(image, flavor, offer) or _flavor_refused(flavor, who, offer)
-
-
-def _flavor_refused(flavor: FlavorEntry, who: Who, offer: Offer | None) -> str:
-    if not who.belongs(flavor.groups):
-        return _for_members(flavor.groups)
-    if not _offered(flavor, offer):
-        return f"The cloud does not offer {flavor.title} to this hub."
-    return ""
-
-
-def _offered(flavor: FlavorEntry, offer: Offer | None) -> bool:
-    """GPU and large-memory flavors are visible only to allocations that hold them."""
-    if offer is None or not offer.known:
-        return True
-    seen = offer.flavors.get(flavor.name)
-    return seen is not None and not seen.disabled
-
-
-def _too_small(image: ImageEntry, flavor: FlavorEntry, offer: Offer | None) -> str:
-    """Glance may demand more disk or memory than the catalog says; Nova would refuse the create."""
-    stored = offer.images.get(image.name) if offer else None
-    size = offer.flavors.get(flavor.name) if offer else None
-    # A flavor with no root disk of its own (0) boots from a volume or takes the image's size.
-    if stored and size and (size.ram_mb < stored.min_ram_mb or 0 < size.disk_gb < stored.min_disk_gb):
-        return f"{image.title} does not fit on {flavor.title}: choose a larger flavor."
-    return ""
-
-
-def _names(entries: Iterable[ImageEntry | FlavorEntry]) -> str:
+def _names(entries: Iterable[ImageEntry | FlavorEntry | Region]) -> str:
     return ", ".join(entry.name for entry in entries)
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(f"“{word}”" for word in words)
 
 
 def _for_members(groups: tuple[str, ...] | None) -> str:
     return f"Only for members of {' or '.join(groups or ())}." if groups else "Not open to anybody at the moment."
 
 
-def choices(
-    catalog: Catalog,
-    who: Who,
-    offer: Offer | None,
-    chosen: Mapping[str, object],
-    now: datetime,
-    saved: Sequence[Saved] = (),
-) -> dict[str, Any]:
-    """What the form's template shows. `chosen` is what this user asked for last time, kept where it still can be."""
-    mine = [kept for kept in saved if may_start(kept, who) and (is_owner(kept, who) or kept.group in who.groups)]
-    offer = _with_saved(offer or NOTHING_KNOWN, mine) or NOTHING_KNOWN
-    flavors = [flavor for flavor in catalog.flavors if _offered(flavor, offer)]
-    return {
-        "images": [
-            *(_image_shown(image, catalog, who, offer) for image in catalog.images),
-            *(_saved_shown(kept, catalog, who, offer) for kept in mine),
-        ],
-        "flavors": [_flavor_shown(flavor, who, offer, now) for flavor in flavors],
-        "typical": {
-            f"{image}|{flavor}": {"p50_s": p50_s, "p90_s": p90_s}
-            for (image, flavor), (p50_s, p90_s) in _typical(offer, mine).items()
-        },
-        "chosen": _chosen(catalog, who, offer, chosen, mine),
-        "cloud_known": offer.known,
-    }
-
-
-def _image_shown(image: ImageEntry, catalog: Catalog, who: Who, offer: Offer) -> dict[str, Any]:
-    why_not = _image_refused(image, catalog, who, offer)
-    profile = catalog.profile_of(image)
-    fitting = [
-        flavor.name
-        for flavor in catalog.flavors_for(image)
-        if _offered(flavor, offer) and not _too_small(image, flavor, offer)
-    ]
-    return {
-        "name": image.name,
-        "title": image.title,
-        "description": image.description,
-        "inside": list(image.inside),
-        "gpu": image.gpu,
-        "flavors": fitting,
-        "usable": not why_not,
-        "why_not": why_not,
-        "profile": {
-            "sudo": profile.sudo,
-            "idle_minutes": _plain(profile.idle_minutes),
-            "longest_hours": _plain(profile.longest_hours),
-        },
-    }
-
-
-def _saved_shown(kept: Saved, catalog: Catalog, who: Who, offer: Offer) -> dict[str, Any]:
-    parent = catalog.image(kept.words.parent)
-    told = {
-        "mine": is_owner(kept, who),
-        "owner": kept.owner,
-        "group": kept.group,
-        "frozen": kept.frozen,
-        "at": kept.words.saved_at.isoformat(timespec="minutes"),
-        "size": plain_gb(kept.size_gb),
-        "parent": parent.title if parent else kept.words.parent,
-    }
-    return {**_image_shown(saved_entry(kept, catalog), catalog, who, offer), "saved": told}
-
-
-def _typical(offer: Offer, saved: Sequence[Saved]) -> dict[tuple[str, str], tuple[float, float]]:
-    """Typical times; a saved image starts about as its parent does, and is not told apart from it in the history."""
-    told = dict(offer.typical_s)
-    for kept in saved:
-        told |= {(kept.name, flavor): s for (image, flavor), s in offer.typical_s.items() if image == kept.words.parent}
-    return told
-
-
-def _flavor_shown(flavor: FlavorEntry, who: Who, offer: Offer, now: datetime) -> dict[str, Any]:
-    why_not = _flavor_refused(flavor, who, offer)
-    seen = offer.flavors.get(flavor.name)
-    room, room_text = _room(flavor, offer, now)
-    return {
-        "name": flavor.name,
-        "title": flavor.title,
-        "vcpus": seen.vcpus if seen else flavor.vcpus,
-        "memory_gb": _plain(seen.ram_mb / 1024 if seen else flavor.memory_gb),
-        "disk_gb": _plain(seen.disk_gb if seen else flavor.disk_gb),
-        "gpu": {"kind": flavor.gpu.kind, "memory_gb": _plain(flavor.gpu.memory_gb)} if flavor.gpu else None,
-        "su_per_hour": _plain(flavor.su_per_hour),
-        "usable": not why_not,
-        "why_not": why_not,
-        "room": room,
-        "room_text": room_text,
-    }
-
-
-def _room(flavor: FlavorEntry, offer: Offer, now: datetime) -> tuple[str, str]:
-    """Whether a start has room now, as ("yes" | "no" | "unknown", sentence)."""
-    refused = offer.full_since.get(flavor.name)
-    if refused is not None and now - refused < _FULL_FOR:
-        return "no", f"The cloud had no room for it {duration(max(0.0, (now - refused).total_seconds()))} ago."
-    limits = offer.limits
-    if not offer.known or limits is None:
-        return "unknown", "Not known yet."
-    seen = offer.flavors.get(flavor.name)
-    needs = (
-        (1, limits.instances_used, limits.instances_max, "instances"),
-        (seen.vcpus if seen else flavor.vcpus, limits.cores_used, limits.cores_max, "vCPU"),
-        (seen.ram_mb if seen else flavor.memory_gb * 1024, limits.ram_mb_used, limits.ram_mb_max, "MB of memory"),
-    )
-    for needed, used, most, what in needs:
-        if most is not None and used + needed > most:
-            return "no", f"This hub's allocation is full: {max(0, most - used)} of {most} {what} are free."
-    return "yes", "Has room now."
-
-
-def _chosen(
-    catalog: Catalog, who: Who, offer: Offer, chosen: Mapping[str, object], saved: Sequence[Saved]
-) -> dict[str, str]:
-    """The form's first selection: the last choice, as much of it as still holds, else the defaults."""
-    last = {field: value for field in FIELDS if isinstance(value := chosen.get(field), str)}
-    for asked in (last, {"image": last.get("image")}, {}):
-        try:
-            choice = check(asked, catalog=catalog, who=who, offer=offer, saved=saved)
-        except OptionsError:
-            continue
-        return {"image": choice.image.name, "flavor": choice.flavor.name}
-    return {"image": catalog.defaults.image, "flavor": catalog.defaults.flavor}
-
-
-def _plain(number: float) -> float | int:
+def plain(number: float) -> float | int:
     """10 rather than 10.0, for people."""
     return int(number) if number == int(number) else round(number, 2)

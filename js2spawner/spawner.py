@@ -28,12 +28,13 @@ from js2spawner.fleet.configuration import FleetNotReady
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.reach import answers_http
 from js2spawner.fleet.records_json import dump, load
-from js2spawner.fleet.regions import NOTEBOOK_PORT
+from js2spawner.fleet.regions import NOTEBOOK_PORT, offers_of
 from js2spawner.fleet.starts import Request, Start, StartFailed, Tried
 from js2spawner.fleet.store import StoreFailed
 from js2spawner.handshake.messages import Lease as LeaseNotice
 from js2spawner.instance import Ended, Owner, Plan, Record, Running
 from js2spawner.lease import Lease, lease
+from js2spawner.options_shown import choices
 from js2spawner.refusals import LastFailure, StartRefused, refusal_of
 from js2spawner.saved import Saved
 from js2spawner.spawner_shown import OnPages
@@ -152,18 +153,17 @@ class Js2Spawner(OnPages, Spawner):
 
     async def _render_form(self, _spawner: Spawner) -> str:
         catalog = self.hub_fleet.catalog
-        offer = options.NOTHING_KNOWN
+        offers: Mapping[str, options.Offer] = options.NO_OFFERS
         saved: list[Saved] = []
         try:
             fleet = await self.hub_fleet.ready()
-            desk = fleet.desks[catalog.home_region.name]
-            offer, saved = await asyncio.gather(
-                desk.offer(fleet.history.totals(), patience_s=self.form_patience_s),
+            offers, saved = await asyncio.gather(
+                offers_of(fleet.desks, fleet.history.totals(), patience_s=self.form_patience_s),
                 self.all_saved(self.form_patience_s),
             )
         except (FleetNotReady, StoreFailed) as error:
             self.log.error("the choice page goes without the cloud's answers: %s", error)
-        shown = options.choices(catalog, self.who(), offer, self.user_options or {}, datetime.now(UTC), saved)
+        shown = choices(catalog, self.who(), offers, self.user_options or {}, datetime.now(UTC), saved)
         template = self.user.settings["jinja2_env"].get_template("options_form.html")
         return str(await template.render_async(base_url=self.hub.base_url, user_path=self.user.escaped_name, **shown))
 
@@ -218,7 +218,7 @@ class Js2Spawner(OnPages, Spawner):
             flavor_id=ids.flavor_id,
             network_id=ids.network_id,
             security_groups=ids.security_groups,
-            gpu=choice.flavor.gpu is not None,
+            gpu=ids.gpu,
             sudo=choice.profile.sudo,
             config_drive=choice.region.config_drive,
             longest_s=choice.profile.policy.longest_ever_s + _HARD_END_SLACK_S,

@@ -21,6 +21,7 @@ import aiohttp
 
 from .answers import READ_AT_MOST, error_from, retry_after_s
 from .errors import BadAnswer, BadCloudConfig, BadRequest, CloudError, NoAnswer, SignInFailed, Throttled, Unreachable
+from .hearing import NOBODY, Listener, heard
 from .keystone import Grant
 from .metrics import counted
 from .reading import Json, objects, parse, read, text
@@ -35,6 +36,9 @@ ANSWER_AT_MOST = 64 * 1024 * 1024
 
 PAGES_AT_MOST = 100
 PAUSES_BETWEEN_CONNECTS_S = (0.2, 1.0)
+
+# The service without which nothing starts: what becomes of questions to it says whether a region is there.
+_HEARD = "compute"
 
 # Shorter than the usual servers' keep-alive (Apache's is 5 s), so that a POST seldom meets a connection that is just
 # being closed and then has to be treated as a lost answer.
@@ -86,6 +90,7 @@ class Caller:
     Args:
         cloud: the label for metrics and the log.
         sleep: waits between two attempts to connect.
+        listener: is told what becomes of each question to Nova.
     """
 
     def __init__(
@@ -96,12 +101,14 @@ class Caller:
         *,
         throttle: Throttle | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        listener: Listener = NOBODY,
     ) -> None:
         self._cloud = cloud
         self._sign_in = sign_in
         self._settings = settings
         self._throttle = throttle or Throttle(settings.calls_per_second, settings.burst)
         self._sleep = sleep
+        self._listener = listener
         self._in_flight = asyncio.Semaphore(settings.max_in_flight)
         self._session: aiohttp.ClientSession | None = None
 
@@ -167,7 +174,8 @@ class Caller:
         except TimeoutError:
             raise Throttled(f"No turn within {self._settings.line_timeout_s:g} s.") from None
         try:
-            with counted(self._cloud, call.service, call.operation):
+            listener = self._listener if call.service == _HEARD else NOBODY
+            with counted(self._cloud, call.service, call.operation), heard(listener, call.operation):
                 return await self._exchange(call, endpoint + call.path, grant)
         except CloudError as error:
             log.debug("Cloud %s, %s: %s %s", self._cloud, call.operation, error.name, error.request_id)

@@ -6,6 +6,7 @@ from functools import partial
 
 from .caller import Caller
 from .compute import Compute
+from .hearing import NOBODY, Listener
 from .images import Images
 from .keystone import Entry, authenticate
 from .network import NetworkService
@@ -25,6 +26,7 @@ class Cloud:
         config_file: the clouds.yaml; without, where openstacksdk looks for one (see `keystone.Entry`).
         settings: pace and patience.
     """
+        listener: is told whether the cloud answers.
 
     def __init__(
         self,
@@ -34,13 +36,14 @@ class Cloud:
         config_file: str | None = None,
         settings: CloudSettings = CloudSettings(),  # noqa: B008 - a frozen value
     ) -> None:
+        listener: Listener = NOBODY,
         self.name = name
         self.region = region
         label = f"{name}/{region}" if region else name
         entry = Entry(cloud=name, region=region, file=config_file)
         sign_in = partial(authenticate, entry, timeout_s=settings.call_timeout_s)
-        self._sign_in = SignIn(sign_in, cloud=label, deadline_s=settings.call_timeout_s)
-        self._caller = Caller(label, self._sign_in, settings)
+        self._sign_in = SignIn(sign_in, cloud=label, deadline_s=settings.call_timeout_s, listener=listener)
+        self._caller = Caller(label, self._sign_in, settings, listener=listener)
         self.compute = Compute(self._caller)
         self.images = Images(self._caller)
         self.network = NetworkService(self._caller)

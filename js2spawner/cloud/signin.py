@@ -7,9 +7,11 @@ import copy
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .errors import CloudError, SignInFailed, Unreachable
+from .hearing import NOBODY, Listener, heard
 from .keystone import Grant
 from .metrics import counted
 
@@ -40,6 +42,7 @@ class SignIn:
         cloud: the label for metrics and the log.
         deadline_s: seconds one sign-in may take.
         clock: monotonic seconds.
+        listener: is told of sign-ins that fail because nobody answers.
     """
 
     def __init__(
@@ -49,11 +52,14 @@ class SignIn:
         cloud: str,
         deadline_s: float,
         clock: Callable[[], float] = time.monotonic,
+        listener: Listener = NOBODY,
     ) -> None:
         self._authenticate = authenticate
         self._cloud = cloud
         self._deadline_s = deadline_s
         self._clock = clock
+        self._listener = listener
+        self._threads: ThreadPoolExecutor | None = None
         self._held: _Held | None = None
         self._failure: CloudError | None = None
         self._rest_until = clock()
@@ -95,6 +101,9 @@ class SignIn:
         if self._flight is not None:
             self._flight.cancel()
             await asyncio.wait([self._flight])
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
 
     def _resting(self) -> bool:
         return self._clock() < self._rest_until
@@ -117,7 +126,7 @@ class SignIn:
         # The outcome is a value: an exception nobody is left to wait for would end up as noise in the log.
         started = self._clock()
         try:
-            with counted(self._cloud, "identity", "sign-in"):
+            with counted(self._cloud, "identity", "sign-in"), heard(self._listener, ""):
                 grant = await self._in_a_thread()
         except CloudError as failure:
             log.warning("Sign-in to cloud %s failed (%s): %s", self._cloud, failure.name, failure.detail)
@@ -133,6 +142,7 @@ class SignIn:
 
     async def _in_a_thread(self) -> Grant:
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._authenticate), self._deadline_s)
+            signing_in = asyncio.get_running_loop().run_in_executor(self._threads, self._authenticate)
+            return await asyncio.wait_for(signing_in, self._deadline_s)
         except TimeoutError:
             raise Unreachable(f"Keystone did not answer within {self._deadline_s:g} s.") from None

@@ -11,6 +11,7 @@ import ipaddress
 import time
 import uuid
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,8 +22,10 @@ from traitlets.config import SingletonConfigurable
 from js2spawner.catalog import Catalog, CatalogError
 from js2spawner.catalog_entries import Region
 from js2spawner.cloud.cloud import Cloud
+from js2spawner.cloud.hearing import NOBODY
 from js2spawner.cloud.settings import CloudSettings
 from js2spawner.fleet.book import FleetBook
+from js2spawner.fleet.breaker import Breaker
 from js2spawner.fleet.fleet import Fleet, FleetSettings
 from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.regions import RegionDesk
@@ -35,6 +38,7 @@ from js2spawner.handshake.server import HandshakeServer
 from js2spawner.handshake.userdata import user_data
 from js2spawner.instance import Deadlines
 from js2spawner.library.signing import NO_KEYS, KeyFileError, PublicKeys
+from js2spawner.resolving import Editions
 from js2spawner.saved import Key
 from js2spawner.saving import Patience
 
@@ -163,6 +167,7 @@ class Js2Fleet(SingletonConfigurable):
         self._opening: asyncio.Task[Fleet] | None = None
         self._server: HandshakeServer | None = None
         self._catalog: Catalog | None = None
+        self._breaker: Breaker | None = None
         self.book: FleetBook | None = None
         self.saves: Saves | None = None
 
@@ -239,10 +244,11 @@ class Js2Fleet(SingletonConfigurable):
         return NO_KEYS
 
     def _make_fleet(self, catalog: Catalog, authority: Authority, image_keys: PublicKeys) -> Fleet:
+        self._breaker = Breaker((region.name for region in catalog.regions), log=self.log)
         return Fleet(
             FleetSettings(self.hub_id, Pace(self.list_interval_s, self.quiet_list_interval_s), self.orphan_grace_s),
             Store(self.database_url, self.hub_id),
-            self._desks(catalog, image_keys),
+            self._desks(catalog, image_keys, self._breaker),
             user_data=lambda attempt_id, ticket: user_data(
                 hub_url=self.handshake_connect_url,
                 authority_pem=authority.ca_pem,
@@ -250,6 +256,7 @@ class Js2Fleet(SingletonConfigurable):
                 ticket=ticket,
             ),
             log=self.log,
+            breaker=self._breaker,
         )
 
     async def _read_saves_key(self) -> Key:
@@ -292,11 +299,18 @@ class Js2Fleet(SingletonConfigurable):
         return Deadlines(**self.deadlines)
 
     def cloud_of(self, region: Region) -> Cloud:
-        """The client of one region of the catalog."""
+        """The client of one region of the catalog: its own connections, pace and sign-in, whatever the others do."""
         settings = CloudSettings(calls_per_second=self.calls_per_second, call_timeout_s=self.call_timeout_s)
-        return Cloud(region.cloud, region=region.region, config_file=self.clouds_yaml or None, settings=settings)
+        return Cloud(
+            region.cloud,
+            region=region.region,
+            config_file=self.clouds_yaml or None,
+            settings=settings,
+            listener=self._breaker.ear(region.name) if self._breaker else NOBODY,
+        )
 
-    def _desks(self, catalog: Catalog, image_keys: PublicKeys) -> dict[str, RegionDesk]:
+    def _desks(self, catalog: Catalog, image_keys: PublicKeys, breaker: Breaker) -> dict[str, RegionDesk]:
+        editions = Editions()
         return {
             region.name: RegionDesk(
                 region,
@@ -307,6 +321,8 @@ class Js2Fleet(SingletonConfigurable):
                 clock=time.time,
                 log=self.log,
                 image_keys=image_keys,
+                state=partial(breaker.state, region.name),
+                editions=editions,
             )
             for region in catalog.regions
         }

@@ -1,7 +1,8 @@
 """One region as the fleet uses it: its cloud, the catalog's names resolved to ids, what has room, our security group.
 
 What changes rarely (images, flavors, network, group) is asked for rarely and by nobody's start: a start that finds
-the answer fresh costs no call of its own.
+the answer fresh costs no call of its own. Each desk has a client of its own, so what one region is slow with waits for
+nobody in another.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from js2spawner.catalog import Catalog
-from js2spawner.catalog_entries import Region
+from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import BadFlavor, BadImage, CloudError
 from js2spawner.cloud.records import Flavor, Image, Limits, SecurityGroupRule
+from js2spawner.fleet.breaker import RegionState
+from js2spawner.gpu_flavors import has_gpu
 from js2spawner.library.signing import NO_KEYS, PublicKeys
 from js2spawner.options import Choice, Offer
-from js2spawner.resolving import resolve, resolved
+from js2spawner.resolving import Editions, resolve, resolved
 
 T = TypeVar("T")
 
@@ -67,12 +70,13 @@ class Kept(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """A choice in OpenStack's ids."""
+    """A choice in OpenStack's ids. `gpu`: an instance of that flavor has one, as the catalog or the cloud says."""
 
     image_id: str
     flavor_id: str
     network_id: str
     security_groups: tuple[str, ...]
+    gpu: bool = False
 
 
 class RegionDesk:
@@ -89,7 +93,10 @@ class RegionDesk:
         clock: Callable[[], float],
         log: logging.Logger | logging.LoggerAdapter[logging.Logger],
         image_keys: PublicKeys = NO_KEYS,
+        state: Callable[[], RegionState] = lambda: "up",
+        editions: Editions | None = None,
     ) -> None:
+        """`state` is the breaker's word on this region; `editions` is shared by the desks of all regions."""
         self.region = region
         self.cloud = cloud
         self._catalog = catalog
@@ -98,44 +105,61 @@ class RegionDesk:
         self._clock = clock
         self._log = log
         self.image_keys = image_keys
+        self._state = state
+        self._editions = editions or Editions()
         self._full_since: dict[str, float] = {}
         # A lone start would pay for each list; where nothing is promoted, a name in Glance may wait a little.
         promotes = any(entry.library for entry in catalog.images)
-        self._images = Kept(cloud.images.list, IMAGES_FRESH_S if promotes else _FRESH_S, clock)
+        self._images = Kept(self._list_images, IMAGES_FRESH_S if promotes else _FRESH_S, clock)
         self._flavors = Kept(cloud.compute.flavors, _FRESH_S, clock)
         self._limits = Kept(cloud.compute.limits, 15, clock)
         self._network = Kept(self._find_network, 3600, clock)
         self._group = Kept(self._ensure_group, 3600, clock)
 
-    async def ids(self, choice: Choice) -> Ids:
-        """The choice in ids.
+    async def ids(self, choice: Choice, flavor: FlavorEntry | None = None) -> Ids:
+        """The choice in ids, on one of its flavors (the wanted one without).
 
-        Raises BadImage (ImageChanged, ImageNotPublished), BadFlavor, BadNetwork, or what the cloud answered.
+        Raises BadImage (ImageChanged, ImageNotPublished), BadFlavor, BadNetwork, or what the cloud answered. Those say
+        that this region cannot; another of the choice's regions may.
         """
+        wanted = flavor or choice.flavor
         images, flavors, network_id, group = await asyncio.gather(
             self._images.get(), self._flavors.get(), self._network.get(), self._group.get()
         )
         try:
             # A saved image was asked for by its id a moment ago; the list may be older than it is.
-            image = choice.saved.image if choice.saved else resolve(choice.image, images, self.image_keys)
+            image = choice.saved.image if choice.saved else self._resolve(choice.image, images)
         except BadImage as error:
             self._log.error("region %s: image %s: %s", self.region.name, choice.image.name, error.detail)
             raise
-        flavor = next((f for f in flavors if f.name == choice.flavor.name and not f.disabled), None)
-        if flavor is None:
-            raise BadFlavor(f"no flavor named {choice.flavor.name!r} in region {self.region.name}")
-        return Ids(image.id, flavor.id, network_id, (group,))
+        found = next((f for f in flavors if f.name == wanted.name and not f.disabled), None)
+        if found is None:
+            raise BadFlavor(f"no flavor named {wanted.name!r} in region {self.region.name}")
+        return Ids(image.id, found.id, network_id, (group,), has_gpu(wanted, found))
 
     async def offer(self, typical: Mapping[tuple[str, str], tuple[float, float]], *, patience_s: float) -> Offer:
-        """What can be had here, for the form: never raises; after `patience_s` the last known answers serve."""
-        answers = asyncio.gather(self._images.get(), self._flavors.get(), self._limits.get())
-        known = True
-        try:
-            await asyncio.wait_for(answers, patience_s)
-        except (CloudError, TimeoutError) as error:
-            self._log.warning("region %s: offering what was known before: %s", self.region.name, error)
-            known = self._images.last is not None and self._flavors.last is not None
+        """What can be had here, for the form: never raises; after `patience_s` the last known answers serve.
+
+        Of a region that is down nobody waits for an answer.
+        """
+        known = self._images.last is not None and self._flavors.last is not None
+        if self._state() != "down":
+            answers = asyncio.gather(self._images.get(), self._flavors.get(), self._limits.get())
+            try:
+                await asyncio.wait_for(answers, patience_s)
+                known = True
+            except (CloudError, TimeoutError) as error:
+                why = str(error) or "no answer in time"
+                self._log.warning("region %s: offering what was known before: %s", self.region.name, why)
+                known = self._images.last is not None and self._flavors.last is not None
         return self._offer(self._images.last or [], self._flavors.last or [], self._limits.last, typical, known)
+
+    async def learn(self) -> None:
+        """Ask ahead for what a choice is compared with in other regions too. Never raises."""
+        try:
+            await self._images.get()
+        except CloudError as error:
+            self._log.warning("region %s: its images are not known yet: %s", self.region.name, error)
 
     async def images(self) -> list[Image]:
         """The images of this region, as fresh as starts see them. Raises CloudError."""
@@ -164,15 +188,40 @@ class RegionDesk:
         typical: Mapping[tuple[str, str], tuple[float, float]],
         known: bool,
     ) -> Offer:
-        found = {entry.name: resolved(entry, images, self.image_keys) for entry in self._catalog.images}
+        found: dict[str, Image] = {}
+        lacks: dict[str, str] = {}
+        for entry in self._catalog.images:
+            try:
+                found[entry.name] = self._resolve(entry, images)
+            except BadImage as error:
+                lacks[entry.name] = error.sentence
         return Offer(
             flavors={flavor.name: flavor for flavor in flavors if not flavor.disabled},
-            images={name: image for name, image in found.items() if image is not None},
+            images=found,
             limits=limits,
             full_since={name: datetime.fromtimestamp(at, UTC) for name, at in self._full_since.items()},
             typical_s=typical,
             known=known,
+            state=self._state(),
+            lacks=lacks,
         )
+
+    async def _list_images(self) -> list[Image]:
+        images = await self.cloud.images.list()
+        for entry in self._catalog.images:
+            # Only what is compared with another region's; the others would cost their signatures' checks for nothing.
+            if entry.image is not None and len(self._regions(entry)) > 1:
+                self._editions.note(entry, self.region.name, resolved(entry, images, self.image_keys))
+        return images
+
+    def _resolve(self, entry: ImageEntry, images: list[Image]) -> Image:
+        """The image of an entry here. Raises BadImage."""
+        image = resolve(entry, images, self.image_keys)
+        self._editions.check(entry, self._regions(entry), self.region.name, image)
+        return image
+
+    def _regions(self, entry: ImageEntry) -> tuple[str, ...]:
+        return tuple(region.name for region in self._catalog.regions_of(entry))
 
     async def _find_network(self) -> str:
         if self.region.network == "auto_allocated_network":
@@ -188,6 +237,14 @@ class RegionDesk:
             rules,
         )
         return group.id
+
+
+async def offers_of(
+    desks: Mapping[str, RegionDesk], typical: Mapping[tuple[str, str], tuple[float, float]], *, patience_s: float
+) -> dict[str, Offer]:
+    """What each region has, asked side by side: the slowest takes `patience_s` and no longer. Never raises."""
+    offers = await asyncio.gather(*(desk.offer(typical, patience_s=patience_s) for desk in desks.values()))
+    return dict(zip(desks, offers, strict=True))
 
 
 def _admit(cidr: str, port: int) -> SecurityGroupRule:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from js2spawner.catalog import Catalog
 from js2spawner.cloud.records import Flavor, Image, Limits
-from js2spawner.options import NOTHING_KNOWN, Offer, OptionsError, Who, check, choices, from_form, from_query
+from js2spawner.options import NOTHING_KNOWN, Offer, OptionsError, Who, check, from_form, from_query
+from js2spawner.options_shown import choices
 from tests.unit.saves.made import IMAGE_ID, WORDS, saved
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -43,6 +44,11 @@ OFFER = Offer(
 )
 
 
+def at_home(offer: Offer | None) -> dict[str, Offer]:
+    """What the one region of this catalog offers."""
+    return {"here": offer} if offer else {}
+
+
 def without(offer: Offer, *, flavor: str = "", image: str = "") -> Offer:
     return replace(
         offer,
@@ -52,13 +58,13 @@ def without(offer: Offer, *, flavor: str = "", image: str = "") -> Offer:
 
 
 def names(raw: object, who: Who = BOB, offer: Offer | None = OFFER) -> tuple[str, str]:
-    choice = check(raw, catalog=CATALOG, who=who, offer=offer)
+    choice = check(raw, catalog=CATALOG, who=who, offers=at_home(offer))
     return choice.image.name, choice.flavor.name
 
 
 def refused(raw: object, who: Who = BOB, offer: Offer | None = OFFER) -> OptionsError:
     with pytest.raises(OptionsError) as caught:
-        check(raw, catalog=CATALOG, who=who, offer=offer)
+        check(raw, catalog=CATALOG, who=who, offers=at_home(offer))
     return caught.value
 
 
@@ -88,7 +94,7 @@ def test_an_image_alone_gets_a_flavor_that_fits_it():
         ({"image": "gpu", "flavor": "m3.quad"}, "flavor", "GPU Python needs a GPU, and Quad has none."),
         ({"image": 5}, "image", "The image must be a name, not 5."),
         ({"flavor": ["m3.tiny"]}, "flavor", "The flavor must be a name, not a list."),
-        ({"imgae": "minimal"}, "options", "This hub knows no option “imgae”; it knows image and flavor."),
+        ({"imgae": "minimal"}, "options", "This hub knows no option “imgae”; it knows image, flavor,"),
         ([], "options", "The options must be an object"),
         ("minimal", "options", "The options must be an object"),
     ],
@@ -141,7 +147,7 @@ JSON = st.recursive(
 @given(raw=JSON | st.fixed_dictionaries({"image": JSON, "flavor": JSON}))
 def test_whatever_arrives_over_rest_ends_in_a_choice_or_a_short_sentence(raw: object):
     try:
-        sentence = check(raw, catalog=CATALOG, who=BOB, offer=OFFER).image.title
+        sentence = check(raw, catalog=CATALOG, who=BOB, offers=at_home(OFFER)).image.title
     except OptionsError as error:
         sentence = str(error)
     assert 0 < len(sentence) < 400
@@ -174,7 +180,7 @@ def test_a_link_starts_nothing_that_somebody_saved_for_whoever_clicks_on_it():
 
 
 def shown(who: Who = BOB, offer: Offer | None = OFFER, chosen: dict[str, object] | None = None) -> dict[str, Any]:
-    return choices(CATALOG, who, offer, chosen or {}, NOW)
+    return choices(CATALOG, who, at_home(offer), chosen or {}, NOW)
 
 
 def flavor(name: str, **where: Any) -> dict[str, Any]:
@@ -239,18 +245,22 @@ def test_typical_times_are_keyed_by_image_and_flavor():
     assert shown()["typical"] == {"minimal|m3.tiny": {"p50_s": 21.0, "p90_s": 34.5}}
 
 
+def begins_with(**where: Any) -> tuple[str, str]:
+    chosen = shown(**where)["chosen"]
+    return chosen["image"], chosen["flavor"]
+
+
 def test_the_last_choice_is_kept_where_it_still_can_be():
-    assert shown()["chosen"] == {"image": "minimal", "flavor": "m3.tiny"}
+    assert begins_with() == ("minimal", "m3.tiny")
     last: dict[str, object] = {"image": "scientific", "flavor": "m3.quad"}
-    assert shown(chosen=last)["chosen"] == last
-    smaller = shown(chosen=last, offer=without(OFFER, flavor="m3.quad"))["chosen"]
-    assert smaller == {"image": "scientific", "flavor": "m3.small"}
-    assert shown(chosen={"image": "removed", "flavor": 7})["chosen"] == {"image": "minimal", "flavor": "m3.tiny"}
+    assert begins_with(chosen=last) == ("scientific", "m3.quad")
+    assert begins_with(chosen=last, offer=without(OFFER, flavor="m3.quad")) == ("scientific", "m3.small")
+    assert begins_with(chosen={"image": "removed", "flavor": 7}) == ("minimal", "m3.tiny")
 
 
 def test_where_nothing_can_be_chosen_the_defaults_stand():
     nothing = replace(OFFER, flavors={})
-    assert shown(offer=nothing)["chosen"] == {"image": "minimal", "flavor": "m3.tiny"}
+    assert begins_with(offer=nothing) == ("minimal", "m3.tiny")
     assert not any(each["usable"] for each in shown(offer=nothing)["images"])
 
 
@@ -258,7 +268,7 @@ SAVED = f"saved:{IMAGE_ID}"
 
 
 def saved_choice(who: Who, kept: Any, **asked: str) -> Any:
-    return check({"image": SAVED, **asked}, catalog=CATALOG, who=who, offer=OFFER, saved=[kept])
+    return check({"image": SAVED, **asked}, catalog=CATALOG, who=who, offers=at_home(OFFER), saved=[kept])
 
 
 def test_a_saved_image_is_started_under_the_terms_of_the_image_it_comes_from():
@@ -270,7 +280,7 @@ def test_a_saved_image_is_started_under_the_terms_of_the_image_it_comes_from():
 def test_somebody_else_s_saved_image_is_as_if_it_did_not_exist():
     kept = saved(region="here", group="bio101")
     with pytest.raises(OptionsError) as missing:
-        check({"image": SAVED}, catalog=CATALOG, who=BOB, offer=OFFER)
+        check({"image": SAVED}, catalog=CATALOG, who=BOB, offers=at_home(OFFER))
     with pytest.raises(OptionsError) as foreign:
         saved_choice(BOB, kept)
     assert str(missing.value) == str(foreign.value)
@@ -289,7 +299,7 @@ def test_a_saved_image_needs_the_disk_it_was_made_on_and_its_parent_s_gpu():
     large = {name: nova(name, 8, 30, disk_gb=60) for name in ("m3.medium",)}
     offer = replace(OFFER, flavors={**OFFER.flavors, **large})
     alice = Who("alice", frozenset(), admin=False, id="1-alice")
-    chosen = check({"image": SAVED}, catalog=CATALOG, who=alice, offer=offer, saved=[kept])
+    chosen = check({"image": SAVED}, catalog=CATALOG, who=alice, offers=at_home(offer), saved=[kept])
     assert chosen.flavor.name == "m3.medium"
     with pytest.raises(OptionsError, match="cannot use the GPU"):
         saved_choice(alice, saved(region="here"), flavor="g3.medium")
@@ -299,17 +309,18 @@ def test_the_form_shows_what_is_mine_or_my_group_s_and_an_admin_no_more_than_tha
     theirs = saved(region="here", group="bio101", frozen=True)
     bob = Who("bob", frozenset({"bio101"}), admin=False, id="1-bob")
     for who, shown_to in ((bob, True), (Who("alice", frozenset(), admin=False, id="1-alice"), True), (BOB, False)):
-        images = choices(CATALOG, who, OFFER, {}, NOW, [theirs])["images"]
+        images = choices(CATALOG, who, at_home(OFFER), {}, NOW, [theirs])["images"]
         assert [each["name"] for each in images if "saved" in each] == ([SAVED] if shown_to else [])
     root = Who("root", frozenset(), admin=True)
-    assert not [each for each in choices(CATALOG, root, OFFER, {}, NOW, [theirs])["images"] if "saved" in each]
-    card = choices(CATALOG, bob, OFFER, {}, NOW, [theirs])["images"][-1]["saved"]
+    assert not [each for each in choices(CATALOG, root, at_home(OFFER), {}, NOW, [theirs])["images"] if "saved" in each]
+    card = choices(CATALOG, bob, at_home(OFFER), {}, NOW, [theirs])["images"][-1]["saved"]
     assert (card["mine"], card["owner"], card["group"], card["frozen"]) == (False, "alice", "bio101", True)
 
 
 def test_a_saved_image_is_expected_to_start_as_its_parent_does_and_can_be_the_last_choice():
     alice = Who("alice", frozenset(), admin=False, id="1-alice")
-    context = choices(CATALOG, alice, OFFER, {"image": SAVED, "flavor": "m3.tiny"}, NOW, [saved(region="here")])
+    last = {"image": SAVED, "flavor": "m3.tiny"}
+    context = choices(CATALOG, alice, at_home(OFFER), last, NOW, [saved(region="here")])
     assert context["typical"][f"{SAVED}|m3.tiny"] == context["typical"]["minimal|m3.tiny"]
-    assert context["chosen"] == {"image": SAVED, "flavor": "m3.tiny"}
+    assert context["chosen"] | last == context["chosen"]
     assert json.loads(json.dumps(context)) == context
