@@ -141,6 +141,8 @@ class SignIn:
         return grant
 
     async def _in_a_thread(self) -> Grant:
+        # Threads of its own: those that everybody shares would be used up by a few clouds whose Keystone hangs.
+        self._threads = self._threads or ThreadPoolExecutor(2, thread_name_prefix=f"sign-in-{self._cloud}")
         try:
             signing_in = asyncio.get_running_loop().run_in_executor(self._threads, self._authenticate)
             return await asyncio.wait_for(signing_in, self._deadline_s)
