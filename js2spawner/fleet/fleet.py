@@ -105,6 +105,7 @@ class Fleet:
         self._busy: set[tuple[str, Effect]] = set()
         self._background = Background(log)
         self._on_parted: list[Callable[[Record], None]] = []
+        self._on_changed: list[Callable[[Record | None, Record], None]] = []
         self.homes = homes
         self._reapers = {name: Reaper(settings.hub_id, settings.orphan_grace_s) for name in desks}
         self._hands = {name: Hands(desk.cloud, settings.hub_id, user_data, log) for name, desk in desks.items()}
@@ -153,7 +154,7 @@ class Fleet:
         return list(self._records.values())
 
     def current(self, owner: Owner) -> Record | None:
-        """The owner's newest attempt whose end is not decided and that was not set aside; one on the shelf comes last."""
+        """The owner's newest attempt that is not over and was not set aside; what is on the shelf comes last."""
         mine = [r for r in self.of(owner) if not r.over and not r.set_aside]
         return max(mine, key=lambda record: (not record.on_shelf, record.begun_at), default=None)
 
@@ -237,6 +238,10 @@ class Fleet:
         """Take up a record that another place kept (JupyterHub's own state) and our table lost."""
         return self._take(None, Step(record)) if record.plan.region in self.desks else None
 
+    def when_changed(self, told: Callable[[Record | None, Record], None]) -> None:
+        """Have `told` called with what was known before and each new or changed record."""
+        self._on_changed.append(told)
+
     def when_parted(self, told: Callable[[Record], None]) -> None:
         """Have `told` called with each record that is over for its user, so that nothing of its server is kept."""
         self._on_parted.append(told)
@@ -298,6 +303,8 @@ class Fleet:
             if record.moving and (before is None or not before.moving):
                 self._hurry(record.plan.region)
             self._tell(before, record)
+            for told in self._on_changed:
+                told(before, record)
             if record.parted and (before is None or not before.parted):
                 self._parted(record)
             self.announce(record.attempt_id)

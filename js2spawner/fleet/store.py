@@ -1,4 +1,4 @@
-"""The hub's own table of attempts, written by one thread so that the event loop never waits for a disk.
+"""The hub's own tables, written by one thread so that the event loop never waits for a disk.
 
 Writes that arrive together go into one transaction: a class that starts at nine costs few commits, and so do the last
 stages of one start. `saved()` is the barrier the fleet waits at before it asks a cloud for anything that must not be
@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -21,11 +22,11 @@ from typing import TypeVar
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, delete, event, insert, make_url, select, text
+from sqlalchemy import Engine, Table, TextClause, create_engine, delete, event, insert, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from js2spawner.fleet.records_json import UnknownRecord, dump, load, state_name
-from js2spawner.fleet.tables import attempts, timings
+from js2spawner.fleet.tables import attempts, places, timings
 from js2spawner.instance import Record
 
 T = TypeVar("T")
@@ -36,13 +37,19 @@ _SAVE_TIMEOUT_S = 30.0
 _LINGER_S = 0.5
 _KEEP_TIMINGS_S = 90 * 24 * 3600.0
 
-# New or known, in one statement that SQLite and PostgreSQL read alike. It is made once: every start writes some ten
-# records, and making it anew each time cost more than carrying it out.
-_COLUMNS = attempts.c.keys()
-_KEEP = text(
-    f"INSERT INTO {attempts.name} ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608
-    f"ON CONFLICT (attempt_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)}"
-)
+
+def _keeping(table: Table, key: str) -> TextClause:
+    """New or known, in one statement that SQLite and PostgreSQL read alike."""
+    columns = table.c.keys()
+    return text(
+        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join(f':{name}' for name in columns)}) "  # noqa: S608
+        f"ON CONFLICT ({key}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in columns)}"
+    )
+
+
+# Made once: every start writes some ten records, and making it anew each time cost more than carrying it out.
+_KEEP = _keeping(attempts, "attempt_id")
+_KEEP_PLACE = _keeping(places, "place_id")
 
 
 class StoreFailed(RuntimeError):
@@ -60,8 +67,20 @@ class Timing:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class KeptPlace:
+    """A place in the line; `candidates` and `wish` are JSON."""
+
+    place_id: str
+    owner: str
+    since: float
+    turn_at: float
+    candidates: str
+    wish: str
+
+
 class Store:
-    """Attempts and timings of one hub in one database. `url` is SQLAlchemy's; SQLite files are made 0600."""
+    """Attempts, timings and places of one hub in one database. `url` is SQLAlchemy's; SQLite files are made 0600."""
 
     def __init__(self, url: str, hub_id: str, *, clock: Callable[[], float] = time.time) -> None:
         self.url = url
@@ -71,6 +90,7 @@ class Store:
         self._engine: Engine | None = None
         self._records: dict[str, Record] = {}
         self._timings: list[Timing] = []
+        self._places: dict[str, KeptPlace | None] = {}
         self._writing: asyncio.Task[None] | None = None
         # Counts of puts and of those that are committed: saved() waits for its own, not for everybody's after it.
         self._asked = 0
@@ -96,6 +116,23 @@ class Store:
         self._timings.extend(rows)
         self._asked += 1
         self._ensure_writing()
+
+    def put_place(self, place: KeptPlace) -> None:
+        """Have this place written soon."""
+        self._change_place(place.place_id, place)
+
+    def drop_place(self, place_id: str) -> None:
+        """Have this place forgotten soon."""
+        self._change_place(place_id, None)
+
+    def _change_place(self, place_id: str, place: KeptPlace | None) -> None:
+        self._places[place_id] = place
+        self._asked += 1
+        self._ensure_writing()
+
+    async def places(self) -> list[KeptPlace]:
+        """All places that are kept. Raises StoreFailed."""
+        return await self._run(self._find_places)
 
     async def saved(self) -> None:
         """Wait until all that was put before now is committed. Raises StoreFailed; a later write tries it again."""
@@ -146,16 +183,18 @@ class Store:
             self._writing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _write_all(self) -> None:
-        while self._records or self._timings:
+        while self._records or self._timings or self._places:
             await self._linger()
             records, self._records = self._records, {}
             rows, self._timings = self._timings, []
+            changed, self._places = self._places, {}
             asked = self._asked
             try:
-                await self._run(lambda records=records, rows=rows: self._write(records, rows))  # type: ignore[misc]
+                await self._run(partial(self._write, records, rows, changed))
             except StoreFailed:
                 self._records = {**records, **self._records}
                 self._timings = rows + self._timings
+                self._places = {**changed, **self._places}
                 raise
             self._written = asked
 
@@ -205,7 +244,18 @@ class Store:
                 "run the version that wrote it until its instance has ended"
             ) from None
 
-    def _write(self, records: Mapping[str, Record], rows: Sequence[Timing]) -> None:
+    def _find_places(self) -> list[KeptPlace]:
+        assert self._engine is not None
+        mine = select(places).where(places.c.hub_id == self.hub_id)
+        with self._engine.connect() as connection:
+            return [
+                KeptPlace(row.place_id, row.owner, row.since, row.turn_at, row.candidates, row.wish)
+                for row in connection.execute(mine)
+            ]
+
+    def _write(
+        self, records: Mapping[str, Record], rows: Sequence[Timing], changed: Mapping[str, KeptPlace | None]
+    ) -> None:
         assert self._engine is not None
         now = self._clock()
         with self._engine.begin() as connection:
@@ -226,6 +276,10 @@ class Store:
                         for t in rows
                     ],
                 )
+            if kept := [place for place in changed.values() if place is not None]:
+                connection.execute(_KEEP_PLACE, [{"hub_id": self.hub_id, **asdict(place)} for place in kept])
+            if dropped := [place_id for place_id, place in changed.items() if place is None]:
+                connection.execute(delete(places).where(places.c.place_id.in_(dropped)))
 
     def _row(self, record: Record, now: float) -> dict[str, object]:
         return {

@@ -1,4 +1,4 @@
-"""The hub's own tables: what is meant (attempts) and what this hub has learned (timings).
+"""The hub's own tables: what is meant (attempts, places in the line) and what this hub has learned (timings).
 
 The cloud stays the record of what exists. Losing these tables costs no home and no money.
 """
@@ -32,4 +32,17 @@ timings = Table(
     Column("seconds", Float, nullable=False),
     Column("at", Float, nullable=False),
     Index("js2_timing_hub_at", "hub_id", "at"),
+)
+
+places = Table(
+    "js2_place",
+    metadata,
+    Column("place_id", String(64), primary_key=True),
+    Column("hub_id", String(64), nullable=False),
+    Column("owner", String(512), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("turn_at", Float, nullable=False),
+    Column("candidates", Text, nullable=False),
+    Column("wish", Text, nullable=False),
+    Index("js2_place_hub", "hub_id"),
 )

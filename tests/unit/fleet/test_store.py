@@ -152,7 +152,7 @@ async def test_changes_that_nobody_waits_for_share_one_transaction(
     written: list[list[Record]] = []
     write = store._write
     monkeypatch.setattr(
-        store, "_write", lambda records, rows: (written.append(list(records.values())), write(records, rows))
+        store, "_write", lambda records, *others: (written.append(list(records.values())), write(records, *others))
     )
     for rec in (building(), booting(), greeted()):
         store.put(rec)
