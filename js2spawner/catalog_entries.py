@@ -29,7 +29,10 @@ class Entry(Settings):
 
 
 class Region(Entry):
-    """One region of one cloud. `cloud` is the entry in clouds.yaml; without `region`, that entry says which."""
+    """One region of one cloud. `cloud` is the entry in clouds.yaml; without `region`, that entry says which.
+
+    `share_protocol`: how shares are mounted; where it is not said, the name of their type says it.
+    """
 
     cloud: Text
     region: Text | None = None
@@ -39,6 +42,13 @@ class Region(Entry):
     title: Text | None = None
     volume_type: Text | None = None
     share_type: Text | None = None
+    share_protocol: Literal["NFS", "CEPHFS"] | None = None
+
+    @property
+    def protocol_of_shares(self) -> str:
+        """Manila's word for how shares of this region are mounted."""
+        named = (self.share_type or "").lower()
+        return self.share_protocol or ("CEPHFS" if "ceph" in named and "nfs" not in named else "NFS")
 
     @property
     def shown(self) -> str:

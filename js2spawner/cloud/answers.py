@@ -55,13 +55,15 @@ _REFUSALS: tuple[tuple[re.Pattern[str], type[CloudError]], ...] = (
     (re.compile(r"Unable to find security_group|Security group \S+ (is )?not found"), BadSecurityGroup),
     (re.compile(r"Invalid key_name"), BadKey),
     (re.compile(r"The requested availability zone"), BadZone),
-    # Nova and Cinder answer 400 where a volume's state is in the way.
-    (re.compile(r"Invalid volume:"), Conflict),
+    # Nova, Cinder and Manila answer 400 where the state of a thing is in the way.
+    (re.compile(r"(Invalid input received: )?Invalid (volume|snapshot|share):"), Conflict),
 )
 _QUOTAS = (
     re.compile(r"Quota exceeded for (?:resources: \[')?(?P<quota>[\w-]+)"),
-    re.compile(r"Maximum number of (?P<quota>[\w-]+)(?: allowed \(\d+\))? exceeded"),
-    re.compile(r"exceeds allowed (?P<quota>[\w-]+) quota"),
+    re.compile(
+        r"Maximum number of (?P<quota>[\w-]+)(?: allowed \(\d+\))?(?: either per project/user or share type)? exceeded"
+    ),
+    re.compile(r"exceeds allowed (?:project/user or share type )?(?P<quota>[\w-]+) quota"),
     re.compile(r"No more (?:fixed )?IP (?P<quota>addresses) available", re.IGNORECASE),
 )
 # A schema complaint repeats the value it complains about, and that may be a whole create with its user-data.
@@ -85,7 +87,8 @@ def error_from(service: str, status: int, headers: Mapping[str, str], body: byte
     """The error an answer of this status means.
 
     Args:
-        service: the service type asked, as the catalogue calls it: compute, image, network, block-storage.
+        service: the service type asked, as the catalogue calls it: compute, image, network, block-storage,
+            shared-file-system.
         status: anything but 2xx.
         headers: with names in any case if the mapping does not mind it.
         body: as much of it as was read.

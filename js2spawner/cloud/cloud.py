@@ -11,6 +11,7 @@ from .images import Images
 from .keystone import Entry, authenticate
 from .network import NetworkService
 from .settings import CloudSettings
+from .shares import Shares
 from .signin import SignIn
 from .volumes import Volumes
 
@@ -25,8 +26,8 @@ class Cloud:
         region: one of its regions; the entry's own (or first) without.
         config_file: the clouds.yaml; without, where openstacksdk looks for one (see `keystone.Entry`).
         settings: pace and patience.
-    """
         listener: is told whether the cloud answers.
+    """
 
     def __init__(
         self,
@@ -35,8 +36,8 @@ class Cloud:
         region: str | None = None,
         config_file: str | None = None,
         settings: CloudSettings = CloudSettings(),  # noqa: B008 - a frozen value
-    ) -> None:
         listener: Listener = NOBODY,
+    ) -> None:
         self.name = name
         self.region = region
         label = f"{name}/{region}" if region else name
@@ -48,6 +49,7 @@ class Cloud:
         self.images = Images(self._caller)
         self.network = NetworkService(self._caller)
         self.volumes = Volumes(self._caller)
+        self.shares = Shares(self._caller)
 
     async def sign_in(self) -> None:
         """Sign in now, so that a wrong clouds.yaml shows at start. Raises CloudError."""

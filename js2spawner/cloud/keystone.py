@@ -28,7 +28,7 @@ SOCKET_TIMEOUT_S = 20.0
 """No single wait for Keystone is longer, so that a thread whose caller has left ends soon after."""
 
 # The services we speak to, and what a catalogue's address lacks when it names no version.
-_VERSIONS = {"compute": "v2.1", "image": "v2", "network": "v2.0", "block-storage": "v3"}
+_VERSIONS = {"compute": "v2.1", "image": "v2", "network": "v2.0", "block-storage": "v3", "shared-file-system": "v2"}
 _VERSION = re.compile(r"v\d+(\.\d+)?")
 
 

@@ -91,11 +91,11 @@ class Volumes:
 
     # ---- who has it -------------------------------------------------------------------------------------------------
 
-    async def holds(self, volume_id: str) -> list[VolumeHold]:
+    async def holds(self, volume_id: str) -> tuple[VolumeHold, ...]:
         """Who has the volume or is about to have it, which `Volume.attached_to` tells only of the former."""
         call = self._request("list-holds", "GET", path("attachments"), None, HOLDS_SINCE, {"volume_id": volume_id})
         found = [read(hold_from_json, each, "attachment") for each in await self._caller.pages(call, "attachments")]
-        return [hold for hold in found if hold.volume_id == volume_id]
+        return tuple(hold for hold in found if hold.volume_id == volume_id)
 
     async def drop_hold(self, hold_id: str) -> None:
         """Forget a hold that no server makes good. Raises Conflict while Nova stands by it: then Nova has to detach."""
@@ -120,12 +120,12 @@ class Volumes:
         answer = await self._act("upload-volume", volume_id, "os-volume_upload_image", asked)
         return read(lambda begun: text(begun, "image_id"), answer.get("os-volume_upload_image"), "image")
 
-    async def snapshots(self, volume_id: str | None = None) -> list[VolumeSnapshot]:
+    async def snapshots(self, volume_id: str | None = None) -> tuple[VolumeSnapshot, ...]:
         """The snapshots of one volume, or all of the project's."""
         params = {"volume_id": volume_id} if volume_id else {}
         call = self._request("list-snapshots", "GET", path("snapshots", "detail"), params=params)
         found = [read(snapshot_from_json, each, "snapshot") for each in await self._caller.pages(call, "snapshots")]
-        return [snapshot for snapshot in found if volume_id in (None, snapshot.volume_id)]
+        return tuple(snapshot for snapshot in found if volume_id in (None, snapshot.volume_id))
 
     async def get_snapshot(self, snapshot_id: str) -> VolumeSnapshot:
         answer = await self._call("get-snapshot", "GET", path("snapshots", snapshot_id))

@@ -25,6 +25,13 @@ SAVE_SECONDS = Histogram(
     buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3000),
 )
 ORPHANS = Counter("js2_orphans_total", "Instances deleted that no record spoke for.", ["region"])
+HOMES = Gauge("js2_homes", "Homes of this hub by region and what their state means.", ["region", "state"])
+HOME_SNAPSHOTS = Counter("js2_home_snapshots_total", "Snapshots of homes the schedule wanted, by outcome.", ["outcome"])
+HOME_ATTACH_SECONDS = Histogram(
+    "js2_home_attach_seconds",
+    "Seconds from the wish to attach a home to the cloud's word that it is.",
+    buckets=(0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600),
+)
 BROKEN_GPUS = Counter(
     "js2_broken_gpus_total", "Instances whose GPU did not answer, by Nova's word for the host.", ["host"]
 )

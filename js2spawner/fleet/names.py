@@ -57,6 +57,16 @@ def saved_name(user: str, save_id: str) -> str:
     return f"js2-saved-{_label(user.split('@')[0], 24)}-{save_id[:6]}"
 
 
+def home_name(user: str) -> str:
+    """What Horizon and Exosphere show of somebody's home."""
+    return f"js2-home-{_label(user.split('@')[0], 40)}"
+
+
+def data_name(name: str, attempt_id: str) -> str:
+    """The same of a volume with class data, made for one instance."""
+    return f"js2-data-{_label(name, 40)}-{attempt_id[:6]}"
+
+
 def unix_name(user: str) -> str:
     """The account on the instance: the user's own name where Unix allows it, else a readable one of its own."""
     if _UNIX_NAME.fullmatch(user) and user not in _RESERVED:
