@@ -135,6 +135,10 @@ _ALL = (
     Failure("limit", "You have as many servers as you may have at once.", "Stop one of them first.", "give-up"),
     Failure("line-left", "You left the line.", "Start again whenever you like.", "give-up"),
     Failure("line-full", "So many wait already that your turn would not come.", _TRY_LATER, "give-up"),
+    Failure("line-slow", "Your turn in the line did not come in time.", _CHOOSE_OTHER, "give-up"),
+    Failure(
+        "too-large", "This flavor is larger than all the hub's allocation holds.", "Choose a smaller flavor.", "give-up"
+    ),
     Failure(
         "no-return",
         "The cloud could not bring your instance back from the shelf.",

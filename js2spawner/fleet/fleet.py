@@ -173,6 +173,15 @@ class Fleet:
         self.forget_journal(owner)
         return self.journal(owner)
 
+    @property
+    def store(self) -> Store:
+        """The hub's own tables."""
+        return self._store
+
+    @property
+    def log(self) -> Log:
+        return self._log
+
     async def find(self, attempt_id: str) -> Record | None:
         """What the table says of an attempt, over or not."""
         return await self._store.find(attempt_id)

@@ -13,26 +13,46 @@ from datetime import UTC, datetime
 from js2spawner.failures import Failure
 from js2spawner.fleet.store import Timing
 from js2spawner.fleet.typical import TOTAL, History
-from js2spawner.instance import Assigned, Booting, Building, Greeted, Planned, Record, Running, Unsure
+from js2spawner.instance import (
+    Assigned,
+    Booting,
+    Building,
+    Greeted,
+    Leaving,
+    Planned,
+    Record,
+    Returning,
+    Running,
+    Shelved,
+    Shelving,
+    Unsure,
+)
 
 Event = dict[str, object]
 
 TITLES = {
     "create": "Creating the instance",
+    "return": "Bringing the instance back from the shelf",
     "boot": "Starting its system",
     "assign": "Handing it over to you",
+    "home": "Mounting your home",
     "gpu": "Checking the GPU",
     "notebook": "Starting JupyterLab",
 }
 _DONE = {
     "create": "The instance is running.",
+    "return": "The instance is running again.",
     "boot": "The system is up and has proved who it is.",
     "assign": "Your account is ready.",
+    "home": "Your home is there.",
     "gpu": "The GPU answers.",
     "notebook": "JupyterLab answers.",
 }
 # Where the bar stands when a stage begins: for screen readers and the stock page; ours shows the stages themselves.
-_PERCENT = {"create": 5, "boot": 30, "assign": 60, "gpu": 70, "notebook": 75}
+_PERCENT = {"create": 5, "return": 5, "boot": 30, "assign": 60, "home": 65, "gpu": 70, "notebook": 75}
+# What a long wait within a stage is for.
+_ATTACHING = "The cloud is still attaching your home."
+_STILL_SHELVING = "It is still on its way to the shelf, and is brought back as soon as it is there."
 _MOST_EVENTS = 500
 
 
@@ -41,20 +61,27 @@ def stage_of(record: Record) -> str | None:
     match record.state:
         case Planned() | Unsure() | Building():
             return "create"
+        case Leaving() | Shelving() | Shelved() | Returning() if not record.parted:
+            return "return"
         case Booting():
             return "boot"
         case Greeted() | Assigned(stage="account"):
             return "assign"
-        case Assigned(stage="gpu"):
-            return "gpu"
+        case Assigned(stage="home" | "gpu" as stage):
+            return stage
         case Assigned():
             return "notebook"
     return None
 
 
 def stages_of(record: Record) -> list[str]:
-    """The stages this start goes through, in order."""
-    return [stage for stage in TITLES if stage != "gpu" or record.plan.gpu]
+    """The stages a start of this record goes through, in order, as far as it says by now."""
+    left_out = {"create" if record.comes_back else "return"}
+    if not record.plan.gpu:
+        left_out.add("gpu")
+    if record.plan.home.kind == "none":
+        left_out.add("home")
+    return [stage for stage in TITLES if stage not in left_out]
 
 
 class Journal:
@@ -67,24 +94,30 @@ class Journal:
         self._more = asyncio.Event()
         self._closed = False
         self._attempt_id = ""
+        self._order: list[str] = []
+        self._waits_for = ""
         self._stage: str | None = None
         self._stage_since = 0.0
         self._attempt_since = 0.0
         self._seconds: list[tuple[str, float]] = []
+        # Where it stands in the line; only the newest is ever told.
+        self._place: Event | None = None
+        self._places = 0
 
     def plan(self, record: Record) -> None:
         """A new attempt begins (or one that was found running is taken up)."""
         now = self._clock()
         self._attempt_id = record.attempt_id
         self._stage, self._seconds, self._attempt_since = None, [], now
+        self._order, self._waits_for = stages_of(record), ""
         stages = []
-        for name in stages_of(record):
+        for name in self._order:
             typical = self._history.typical(record.plan.image, record.plan.flavor, name)
             shown = {"p50_s": round(typical.p50_s, 1), "p90_s": round(typical.p90_s, 1)} if typical else None
             stages.append({"name": name, "title": TITLES[name], "typical": shown})
         self._add(
             2,
-            f"Starting {record.plan.image_title} on {record.plan.flavor}.",
+            _opening(record),
             {
                 "kind": "plan",
                 "attempt": record.number,
@@ -101,16 +134,23 @@ class Journal:
         # The instance of an earlier attempt, or of an earlier start, may go only while this one comes.
         if self._attempt_id not in ("", record.attempt_id):
             return
-        stage = stage_of(record)
-        if stage == self._stage or self._closed:
+        if self._closed:
             return
+        stage = stage_of(record)
+        if stage != self._stage:
+            self._turn(record, stage)
+        if (wait := _wait_of(record)) != self._waits_for:
+            self._waits_for = wait
+            if wait:
+                self.say(wait)
+
+    def _turn(self, record: Record, stage: str | None) -> None:
         now = self._clock()
-        order = stages_of(record)
         if self._stage is not None and not record.over:
             self._seconds.append((self._stage, now - self._stage_since))
             self._add(None, _DONE[self._stage], self._mark(self._stage, "done", now))
         elif self._stage is None and stage is not None:
-            for passed in order[: order.index(stage)]:
+            for passed in self._order[: self._order.index(stage)]:
                 self._add(None, _DONE[passed], self._mark(passed, "done", now))
         elif self._stage is not None:
             self._add(None, "This did not work.", self._mark(self._stage, "failed", now))
@@ -128,12 +168,27 @@ class Journal:
         """A sentence beside the stages."""
         self._add(None, text, {"kind": "note", "text": text, "at": _iso(self._clock())})
 
+    def place(self, message: str, js2: Event) -> None:
+        """Where the start stands in the line. Readers get the newest place, not how it came about."""
+        event: Event = {"message": message, "progress": 1, "js2": js2}
+        if event != self._place:
+            self._place = event
+            self._places += 1
+            self._more.set()
+
+    def out_of_line(self) -> None:
+        """It does not wait any more."""
+        self._place = None
+
     def timings(self, record: Record) -> list[Timing]:
         """What this start taught; only a start that ran through all stages here teaches."""
-        if not isinstance(record.state, Running) or [name for name, _ in self._seconds] != stages_of(record):
+        if not isinstance(record.state, Running) or [name for name, _ in self._seconds] != self._order:
             return []
         now = self._clock()
-        rows = [*self._seconds, (TOTAL, now - self._attempt_since)]
+        rows = list(self._seconds)
+        if "return" not in self._order:
+            # A start from an image takes what it takes; one from the shelf is no example of it.
+            rows.append((TOTAL, now - self._attempt_since))
         return [Timing(record.plan.image, record.plan.flavor, name, seconds, now) for name, seconds in rows]
 
     def close(self) -> None:
@@ -147,11 +202,15 @@ class Journal:
 
     async def follow(self) -> AsyncIterator[Event]:
         """All events from the first on, then each as it comes, until the start is over."""
-        read = 0
+        read = places = 0
         while True:
             while read < len(self._events):
                 yield self._events[read]
                 read += 1
+            if self._place is not None and places != self._places:
+                places = self._places
+                yield self._place
+                continue
             if self._closed:
                 return
             self._more.clear()
@@ -168,6 +227,21 @@ class Journal:
             event["progress"] = progress
         self._events.append(event)
         self._more.set()
+
+
+def _opening(record: Record) -> str:
+    what = f"{record.plan.image_title} on {record.plan.flavor}"
+    return f"Bringing {what} back from the shelf." if record.comes_back else f"Starting {what}."
+
+
+def _wait_of(record: Record) -> str:
+    """What a record waits for that its stage does not say; empty for most."""
+    match record.state:
+        case Greeted() if record.lacks_home:
+            return _ATTACHING
+        case Leaving() | Shelving() if record.wanted_back:
+            return _STILL_SHELVING
+    return ""
 
 
 def _iso(at: float) -> str:

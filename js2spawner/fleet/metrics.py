@@ -17,6 +17,20 @@ INVENTORY_AGE = Gauge("js2_inventory_age_seconds", "Age of the newest list of in
 REGION_OPEN = Gauge(
     "js2_region_open", "1 while a region's cloud does not answer and nothing is started there.", ["region"]
 )
+LINE_LENGTH = Gauge(
+    "js2_line_length", "Starts that wait in the line, by the region and flavor they want first.", ["region", "flavor"]
+)
+LINE_WAIT_SECONDS = Histogram(
+    "js2_line_wait_seconds",
+    "Seconds a start waited for its turn.",
+    buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600),
+)
+GRANTS = Counter(
+    "js2_grants_total",
+    "Ways out of the line: at-once, waited, back (no room after all), left, gave-up.",
+    ["outcome"],
+)
+LIMIT_REFUSALS = Counter("js2_limit_refusals_total", "Starts refused by a limit of the catalog.", ["limit"])
 SAVES = Counter("js2_saves_total", "Saves of instances as images that came to an end, by how.", ["outcome"])
 SAVE_SECONDS = Histogram(
     "js2_save_seconds",

@@ -43,13 +43,15 @@ class Kept(Generic[T]):
     ask: Callable[[], Awaitable[T]]
     fresh_s: float
     clock: Callable[[], float]
+    asked_at: float = float("-inf")
     _value: T | None = None
     _at: float = float("-inf")
     _asking: asyncio.Task[T] | None = field(default=None, repr=False)
 
-    async def get(self) -> T:
-        """A fresh answer. Raises CloudError when the cloud gives none."""
-        if self._value is not None and self.clock() - self._at < self.fresh_s:
+    async def get(self, fresh_s: float | None = None) -> T:
+        """A fresh answer, or one of at most `fresh_s`. Raises CloudError when the cloud gives none."""
+        fresh_s = self.fresh_s if fresh_s is None else fresh_s
+        if self._value is not None and self.clock() - self._at < fresh_s:
             return self._value
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._refresh())
@@ -63,8 +65,9 @@ class Kept(Generic[T]):
         return self._value
 
     async def _refresh(self) -> T:
+        asked_at = self.clock()
         self._value = await self.ask()
-        self._at = self.clock()
+        self.asked_at, self._at = asked_at, self.clock()
         return self._value
 
 
@@ -164,6 +167,19 @@ class RegionDesk:
     async def images(self) -> list[Image]:
         """The images of this region, as fresh as starts see them. Raises CloudError."""
         return await self._images.get()
+
+    async def limits(self, fresh_s: float) -> tuple[Limits, float]:
+        """What the quotas are and how much of them is used, and when that was asked for. Raises CloudError."""
+        limits = await self._limits.get(fresh_s)
+        return limits, self._limits.asked_at
+
+    def limits_seen(self) -> tuple[Limits, float] | None:
+        """The last such answer, however old; None before the first."""
+        return None if self._limits.last is None else (self._limits.last, self._limits.asked_at)
+
+    def flavor(self, name: str) -> Flavor | None:
+        """A flavor as the cloud last told it."""
+        return next((flavor for flavor in self._flavors.last or () if flavor.name == name), None)
 
     async def console(self, server_id: str, lines: int) -> str:
         """The end of an instance's console log, bounded; empty when the cloud gives none (it may be gone already)."""
