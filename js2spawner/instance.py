@@ -5,7 +5,7 @@ Pure: no I/O and no clock. `decide.decide` says what follows from what. Times ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from js2spawner.failures import Failure, failure
@@ -343,6 +343,20 @@ class Record:
         """Why it is over for its user; None while it is not."""
         state = self.state
         return state.because if isinstance(state, Leaving | Shelving | Shelved | Ending | Ended) else None
+
+    def renewed(self, wanted: Plan) -> Record:
+        """The same instance on the terms of a plan of today: what comes back from the shelf was planned long ago."""
+        # A home that is still on its way from it is let go of first; one without an id is none yet.
+        keeps = self.home_attached or (wanted.home.kind != "none" and not wanted.home.id)
+        plan = replace(
+            self.plan,
+            home=self.plan.home if keeps else wanted.home,
+            idle=wanted.idle,
+            shelved_s=wanted.shelved_s,
+            longest_s=wanted.longest_s,
+            deadlines=wanted.deadlines,
+        )
+        return replace(self, plan=plan)
 
     @property
     def lacks_home(self) -> bool:

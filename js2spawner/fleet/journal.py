@@ -137,7 +137,8 @@ class Journal:
         if self._closed:
             return
         stage = stage_of(record)
-        if stage != self._stage:
+        # What a guest says it is at is no stage of a start that has none such.
+        if stage != self._stage and (stage is None or stage in self._order):
             self._turn(record, stage)
         if (wait := _wait_of(record)) != self._waits_for:
             self._waits_for = wait

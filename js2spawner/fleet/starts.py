@@ -12,7 +12,22 @@ from js2spawner.fleet import metrics
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.journal import Journal
 from js2spawner.fleet.regions import RegionDesk
-from js2spawner.instance import Booting, Building, Ended, Ending, Owner, Plan, Planned, Record, Running, Unsure
+from js2spawner.instance import (
+    Booting,
+    Building,
+    Ended,
+    Ending,
+    Leaving,
+    Owner,
+    Plan,
+    Planned,
+    Record,
+    Returning,
+    Running,
+    Shelved,
+    Shelving,
+    Unsure,
+)
 
 _GONE_PATIENCE_S = 30.0
 
@@ -79,17 +94,17 @@ class Start:
         """The record of a running instance whose notebook the hub has reached. Raises StartFailed."""
         record = await self._take_up() or self._launch()
         while True:
-            self.resumed = isinstance(record.state, Running)
+            self.resumed, comes_back = isinstance(record.state, Running), record.comes_back
             journal.plan(record)
             record = await self._see_through(record)
-            if isinstance(record.state, Ending | Ended):
-                record = await self._next(record.state.because, record, journal)
+            if record.because is not None:
+                record = await self._next(record.because, record, journal)
             elif await self._reachable(record):
                 metrics.STARTS.labels(record.plan.image, record.plan.flavor, "ready").inc()
                 return record
             elif not self.resumed:
                 why = failure("no-route")
-                await self._fleet.end(record.attempt_id, why)
+                await (self._fleet.part if comes_back else self._fleet.end)(record.attempt_id, why)
                 self._keep(record, why)
                 record = await self._next(why, record, journal)
             else:
@@ -99,15 +114,23 @@ class Start:
                 record = self._launch()
 
     async def _take_up(self) -> Record | None:
-        """An instance of the same choice that an earlier hub process left behind; another one of this server ends."""
-        found = self._fleet.current(self._request.owner)
+        """An instance of the same choice that an earlier hub process left behind, or that is on the shelf.
+
+        Another one of this server goes; what is on the shelf for another choice stays there.
+        """
+        mine = [r for r in self._fleet.of(self._request.owner) if not r.over and not r.set_aside]
+        fitting = [record for record in mine if self._request.fits(record.plan)]
+        found = max(fitting, key=lambda record: (not record.on_shelf, record.begun_at), default=None)
+        for other in mine:
+            if other is not found and not other.on_shelf:
+                await self._fleet.part(other.attempt_id, failure("replaced"))
         if found is None:
             return None
-        if self._request.fits(found.plan):
-            self._on_attempt(found)
+        self._on_attempt(found)
+        if not found.on_shelf:
             return self._fleet.claim(found.attempt_id) or found
-        await self._fleet.end(found.attempt_id, failure("replaced"))
-        return None
+        self._fleet.amend(found.attempt_id, lambda record: record.renewed(self._request.plan))
+        return self._fleet.bring_back(found.attempt_id) or found
 
     def _launch(self) -> Record:
         record = self._fleet.launch(self._request.owner, self._request.plan, len(self._tried) + 1)
@@ -123,12 +146,12 @@ class Start:
                     if not self.resumed:
                         self._desk.had_room(record.plan.flavor)
                     return record
-                case Ending(because=why) | Ended(because=why):
-                    self._keep(record, why)
+                case _ if record.parted and record.because is not None:
+                    self._keep(record, record.because)
                     return record
-                case Planned() | Unsure() | Building() | Booting():
+                case Planned() | Unsure() | Building() | Booting() | Leaving() | Shelving() | Shelved() | Returning():
                     pass
-                case _ if not offered:
+                case _ if not offered and not record.lacks_home:
                     offered = True
                     await self._hand_over(record)
                     record = self._fleet.get(record.attempt_id) or record
@@ -154,5 +177,11 @@ class Start:
         """Wait a little for the failed instance to be gone: until then it counts against the quota."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_GONE_PATIENCE_S):
-                while not isinstance((self._fleet.get(record.attempt_id) or record).state, Ended):
+                while _in_the_way(self._fleet.get(record.attempt_id) or record):
                     await self._fleet.changed(record.attempt_id, None)
+
+
+def _in_the_way(record: Record) -> bool:
+    """Whether it will soon be gone. What is on the shelf is not, and a broken card is held until another one is had."""
+    held = isinstance(record.state, Ending) and record.state.not_before is not None
+    return not (held or record.on_shelf or isinstance(record.state, Ended))
