@@ -1,15 +1,15 @@
-// The choice page: an image rules out the flavors it does not run on, and the summary follows the choice.
+// The choice page: what the chosen image rules out, what its terms are, and the summary that follows the choice.
 
-import { usually } from "./durations.js";
+import { facts, offered } from "./choose_model.js";
 
 const form = document.getElementById("spawn_form");
 const choices = JSON.parse(document.getElementById("js2-choices")?.textContent ?? "null");
+// What was confirmed is confirmed for one flavor only.
+let confirmedFor = "";
 if (form && choices) begin();
 
 function begin() {
-  form.addEventListener("change", (event) => {
-    if (event.target.name === "image" || event.target.name === "flavor") follow();
-  });
+  form.addEventListener("change", follow);
   form.addEventListener("submit", () => pressed(true));
   // The browser's back button shows this page as it was left: pressed.
   window.addEventListener("pageshow", () => {
@@ -20,82 +20,160 @@ function begin() {
   follow();
 }
 
-/** A link may name an image behind "#": the page of saved images does. */
+/** What stands behind "#" is picked: an image (the page of saved images names one), or options=values of the form. */
 function pickNamed() {
-  const named = location.hash.slice(1);
-  const input = [...form.querySelectorAll('input[name="image"]:enabled')].find(({ value }) => value === named);
+  const behind = location.hash.slice(1);
+  check("image", behind);
+  for (const [name, value] of new URLSearchParams(behind.includes("=") ? behind : "")) {
+    if (name !== "confirm") check(name, value);
+  }
+}
+
+function check(name, value) {
+  const input = inputs(name).find((each) => each.value === value && !each.disabled);
   if (input) input.checked = true;
 }
 
-function follow() {
-  const image = choices.images.find((entry) => entry.name === picked("image"));
-  if (image) {
-    const moved = allowOnly(image);
-    summarise(image, choices.flavors.find((entry) => entry.name === picked("flavor")), moved);
-  }
+function inputs(name) {
+  return [...form.querySelectorAll("input")].filter((input) => input.name === name);
 }
 
 function picked(name) {
-  return form.querySelector(`input[name="${name}"]:checked`)?.value;
+  return inputs(name).find((input) => input.checked && !input.disabled)?.value;
+}
+
+function choice() {
+  return { image: picked("image"), flavor: picked("flavor"), region: picked("region") ?? "", home: picked("home"), idle: picked("idle") };
+}
+
+function follow() {
+  if (!offered(choices, choice())) return;
+  // In this order: the home decides on the regions, and the image and the region on the flavors.
+  showHome(offered(choices, choice()));
+  showRegions(offered(choices, choice()));
+  const moved = showFlavors(offered(choices, choice()));
+  const now = offered(choices, choice());
+  showIdle(now);
+  showMore(now);
+  summarise(now, moved);
 }
 
 /** Disables what the image does not run on, and answers the title of the flavor the choice had to leave, if any. */
-function allowOnly(image) {
+function showFlavors({ flavors }) {
   let left = "";
-  for (const card of form.querySelectorAll("[data-flavor]")) {
-    const flavor = choices.flavors.find((entry) => entry.name === card.dataset.flavor);
+  for (const flavor of flavors) {
+    const card = cardOf("flavor", flavor.name);
     const input = card.querySelector("input");
-    const fits = image.flavors.includes(flavor.name);
-    const usable = flavor.usable && fits;
-    if (input.checked && !usable) {
+    if (input.checked && !flavor.usable) {
       left = flavor.title;
       input.checked = false;
     }
-    input.disabled = !usable;
-    card.classList.toggle("is-off", !usable);
+    enable(card, flavor.usable);
     const room = card.querySelector(".js2-room");
-    room.dataset.room = usable ? flavor.room : "off";
-    if (!flavor.usable) room.textContent = flavor.why_not;
-    else room.textContent = fits ? flavor.room_text : `${image.title} does not run on it.`;
+    room.dataset.room = flavor.room;
+    room.textContent = flavor.told;
   }
-  if (!picked("flavor")) firstAllowed(image)?.click();
+  if (!picked("flavor")) {
+    const open = flavors.filter(({ usable }) => usable);
+    const first = open.find(({ room }) => room !== "no") ?? open[0];
+    if (first) cardOf("flavor", first.name).querySelector("input").checked = true;
+  }
   return left;
 }
 
-function firstAllowed(image) {
-  const open = [...form.querySelectorAll('input[name="flavor"]:enabled')];
-  const roomy = open.find((input) => choices.flavors.find((entry) => entry.name === input.value).room !== "no");
-  return roomy ?? open.find((input) => image.flavors.includes(input.value));
+function showHome({ home }) {
+  const terms = document.getElementById("js2-home-terms");
+  if (!terms) return;
+  const without = form.querySelector('[data-option="no-home"]');
+  if (without) without.hidden = !home.can;
+  const known = form.querySelector('[data-option="known"]');
+  known.hidden = !home.loses;
+  require(known, home.loses);
+  terms.hidden = !home.can && !home.loses;
 }
 
-function summarise(image, flavor, moved) {
+function showIdle({ idle }) {
+  const terms = document.getElementById("js2-idle-terms");
+  if (!terms) return;
+  terms.hidden = idle.length < 2;
+  for (const card of terms.querySelectorAll("[data-idle]")) {
+    const way = idle.find(({ value }) => value === card.dataset.idle);
+    card.hidden = !way;
+    card.querySelector("input").disabled = !way;
+    if (!way) continue;
+    card.querySelector(".js2-price").textContent = way.price;
+    card.querySelector(".js2-option-about").textContent = way.told;
+  }
+  if (picked("idle")) return;
+  const before = idle.find(({ value }) => value === choices.chosen?.idle) ?? idle[0];
+  if (before) check("idle", before.value);
+}
+
+function showRegions({ regions, image }) {
+  const terms = document.getElementById("js2-region-terms");
+  if (!terms) return;
+  terms.hidden = (image.regions?.length ?? 0) < 2;
+  for (const region of regions) {
+    const card = cardOf("region", region.name);
+    const input = card.querySelector("input");
+    if (input.checked && !region.usable) check("region", "");
+    enable(card, region.usable);
+    const about = card.querySelector(".js2-option-about");
+    about.dataset.state = region.usable ? region.state : "off";
+    about.textContent = region.told;
+  }
+  if (terms.hidden) check("region", "");
+}
+
+function showMore({ fallback, confirm, flavor }) {
+  const terms = document.getElementById("js2-more-terms");
+  if (!terms) return;
+  const further = form.querySelector('[data-option="fallback"]');
+  if (further) {
+    further.hidden = !fallback;
+    further.querySelector("input").disabled = !fallback;
+    further.querySelector(".js2-option-about").textContent = fallback;
+  }
+  const price = form.querySelector('[data-option="confirm"]');
+  if (price) {
+    const tick = price.querySelector("input");
+    if (flavor && confirmedFor !== flavor.name) tick.checked = false;
+    confirmedFor = flavor?.name ?? "";
+    price.hidden = !confirm;
+    require(price, Boolean(confirm));
+    price.querySelector(".js2-option-about").textContent = confirm;
+  }
+  terms.hidden = (!further || further.hidden) && (!price || price.hidden);
+}
+
+/** A box that must be ticked before the form goes out; one that is not asked for says nothing. */
+function require(card, yes) {
+  const tick = card.querySelector("input");
+  tick.required = yes;
+  tick.disabled = !yes;
+}
+
+function cardOf(kind, name) {
+  return [...form.querySelectorAll(`[data-${kind}]`)].find((card) => card.dataset[kind] === name);
+}
+
+function enable(card, usable) {
+  card.querySelector("input").disabled = !usable;
+  card.classList.toggle("is-off", !usable);
+}
+
+function summarise(now, moved) {
   const summary = document.getElementById("js2-summary");
-  document.getElementById("js2-start").disabled = !flavor;
-  if (!flavor) {
-    summary.textContent = `No flavor that you may use runs ${image.title}.`;
+  document.getElementById("js2-start").disabled = !now.flavor;
+  if (!now.flavor) {
+    summary.textContent = `No flavor that you may use runs ${now.image.title}.`;
     return;
   }
-  const choice = document.createElement("strong");
-  choice.textContent = `${image.title} on ${flavor.title}`;
-  const facts = document.createElement("span");
-  facts.textContent = factsOf(image, flavor, moved).join(" · ");
-  summary.replaceChildren(choice, facts);
-}
-
-function factsOf(image, flavor, moved) {
-  const typical = usually(choices.typical[`${image.name}|${flavor.name}`]);
-  return [
-    moved ? `moved from ${moved}, which does not run this image` : "",
-    flavor.su_per_hour === null ? "" : `${flavor.su_per_hour} SU per hour`,
-    typical ? `start takes ${typical}` : "typical start not known yet",
-    life(image.profile),
-  ].filter(Boolean);
-}
-
-function life({ idle_minutes: idle, longest_hours: longest }) {
-  if (idle && longest) return `ends after ${idle} min idle, or ${longest} h`;
-  if (idle) return `ends after ${idle} min idle`;
-  return longest ? `ends after ${longest} h` : "runs until you stop it";
+  const what = document.createElement("strong");
+  what.textContent = `${now.image.title} on ${now.flavor.title}`;
+  const told = document.createElement("span");
+  told.textContent = facts(choices, now, choice(), moved).join(" · ");
+  summary.replaceChildren(what, told);
 }
 
 function pressed(yes) {

@@ -158,6 +158,91 @@ def test_the_script_gets_the_choices_as_data():
     assert data["typical"]["minimal|m3.small"] == {"p50_s": 30, "p90_s": 45}
 
 
+HOME = {"kind": "volume", "keeps": True, "size_gb": 10, "most_gb": 50, "seeded": False, "words": "Your home stays."}
+NO_HOME = {"kind": "none", "keeps": False, "words": "No home: all your files are deleted when the server ends."}
+IDLE = [
+    {"value": "delete", "title": "Delete it", "words": "What is not in your home is lost.", "su_share": 0},
+    {"value": "shelve", "title": "Put it on the shelf", "words": "All of its disk is kept.", "su_share": 0},
+]
+REGIONS = [
+    {"name": "iu", "title": "Indiana", "state": "up", "words": "", "home": True},
+    {"name": "tacc", "title": "Texas", "state": "down", "words": "Does not answer at the moment.", "home": False},
+]
+
+
+def terms(**changes: Any) -> Page:
+    """A form with all that may stand below images and flavors."""
+    image = an_image(
+        "gpu",
+        home=HOME,
+        data=[{"name": "climate", "path": "/data/climate"}],
+        idle=IDLE,
+        regions=[{"name": "iu", "usable": True, "why_not": "", "published": True}],
+        confirm={"g3.xl": "Whole A100 costs 64 SU for each hour it runs, used or not."},
+        further=["g3.large"],
+        further_words="When there is no room: A100 slice (32 SU per hour).",
+    )
+    plain = {"images": [image], "regions": REGIONS, "home": {"region": "iu", "title": "Indiana", "size_gb": 10}}
+    chosen = {"image": "gpu", "flavor": "m3.small", "region": "", "home": "yes", "idle": "delete", "fallback": "no"}
+    return form(**(plain | {"chosen": chosen} | changes))
+
+
+def test_all_terms_can_be_chosen_without_scripts_and_carry_the_names_the_hub_knows():
+    page = terms()
+    assert page.unclosed == []
+    fields = {(each["name"], each["value"]) for each in page.all("input")}
+    assert fields >= {
+        ("home", "none"), ("idle", "delete"), ("idle", "shelve"), ("region", "iu"), ("region", "tacc"), ("region", ""),
+        ("fallback", "yes"), ("confirm", "yes"),
+    }  # fmt: skip
+    for each in page.all("input"):
+        assert page.one("label", **{"for": each["id"]}).text.strip()
+        for described in each["aria-describedby"].split():
+            assert page.by_id(described).text.strip()
+
+
+def test_a_price_is_never_confirmed_in_advance_and_nothing_is_required_that_a_script_would_have_to_hide():
+    page = terms(chosen={"image": "gpu", "flavor": "m3.small", "home": "none", "fallback": "yes"})
+    assert not page.one("input", name="confirm").has("checked")
+    assert page.one("input", name="home").has("checked")
+    assert page.one("input", name="fallback").has("checked")
+    assert [each for each in page.all("input", type="checkbox") if each.has("required")] == []
+    assert "64 SU for each hour" in page.by_id("js2-confirm-about").text
+
+
+def test_no_home_is_said_loudly_and_a_home_says_that_it_stays():
+    page = form(images=[an_image("taste", home=NO_HOME), an_image("gpu", home=HOME)])
+    (loud,) = [each for each in page.all("p") if "is-none" in each.classes]
+    assert "all your files are deleted" in loud.text
+    assert "Your home stays." in page.by_id("js2-image-2-about").text
+    assert page.all("input", name="js2-known")
+
+
+def test_a_region_tells_its_state_and_where_the_home_is():
+    page = terms()
+    assert page.by_id("js2-region-2-about")["data-state"] == "down"
+    assert "Does not answer" in page.by_id("js2-region-2-about").text
+    assert "10 GB in Indiana" in page.by_id("js2-home-terms").text
+    assert "your home" in [each.text for each in page.all("span") if "js2-badge" in each.classes]
+
+
+def test_what_leaves_no_choice_is_not_asked():
+    plain = form(images=[an_image("minimal", home=HOME, idle=IDLE[:1])], regions=REGIONS[:1])
+    for name in ("idle", "region", "confirm", "fallback"):
+        assert plain.all("input", name=name) == []
+
+
+def test_class_data_is_named_with_its_place():
+    assert "/data/climate" in terms().by_id("js2-image-1-about").text
+
+
+def test_a_share_of_a_card_is_told_in_words_and_as_a_bar():
+    gpu = {"kind": "A100 slice", "memory_gb": 10, "share": 0.25, "cards": 1, "words": "1/4 of a card"}
+    page = form(flavors=[a_flavor("g3.medium", gpu=gpu)])
+    assert page.one("meter")["value"] == "0.25"
+    assert "A100 slice 10 GB 1/4 of a card" in " ".join(page.by_id("js2-flavor-1-facts").text.split())
+
+
 def spawn(**context: Any) -> Page:
     return render(
         "spawn.html", **({"url": "/hub/spawn/alice?_xsrf=token", "spawner_options_form": form().html} | context)
