@@ -1,20 +1,19 @@
 """The catalog: what this hub offers, to whom, and on what terms. Read once at start from a YAML file an operator edits.
 
-The file has four sections of named entries (`regions`, `profiles`, `images`, `flavors`) and the `defaults`. Order
-counts: it is the order on the page, and the first region is the default one. docs/operators.md explains every setting.
+The file has four sections of named entries (`regions`, `profiles`, `images`, `flavors`), two that may be missing
+(`data`, `limits`) and the `defaults`. Order counts: it is the order on the page, and the first region is the default
+one. `catalog_checks` says what of it cannot be meant. docs/operators.md explains every setting.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from js2spawner import located_yaml
+from js2spawner import catalog_checks, located_yaml
 from js2spawner.catalog_entries import ClassData, Defaults, Entry, FlavorEntry, ImageEntry, Limit, Profile, Region
 from js2spawner.lease import Policy
 from js2spawner.located_yaml import FileError, Located, Mistake, YamlPath, shown
@@ -27,14 +26,15 @@ class CatalogError(FileError):
 
 E = TypeVar("E", bound=Entry)
 
-_SHA512 = re.compile(r"[0-9a-fA-F]{128}")
-
 _SECTIONS: dict[str, tuple[str, type[Entry]]] = {
     "regions": ("region", Region),
     "profiles": ("profile", Profile),
     "images": ("image", ImageEntry),
     "flavors": ("flavor", FlavorEntry),
+    "data": ("class data", ClassData),
+    "limits": ("limit", Limit),
 }
+_MAY_BE_MISSING = ("data", "limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ class Catalog:
         mistakes: list[Mistake] = []
         entries = {section: tuple(_entries(located, section, mistakes)) for section in _SECTIONS}
         defaults = _defaults(located, mistakes)
-        mistakes += _references(located, entries["images"])
-        mistakes += _sources(entries["images"])
+        mistakes += catalog_checks.references(located, entries)
+        mistakes += catalog_checks.by_themselves(entries)
         if mistakes or defaults is None:
             raise CatalogError(located.told(mistakes))
         catalog = cls(**entries, defaults=defaults)
-        if contradictions := list(_contradictions(catalog)):
+        if contradictions := list(catalog_checks.contradictions(catalog)):
             raise CatalogError(located.told(contradictions))
         return catalog if idle_minutes is None else catalog._with_idle_minutes(idle_minutes)
 
@@ -82,6 +82,9 @@ class Catalog:
     def home_region(self) -> Region:
         """Where an image is started that names no region: the first of the file."""
         return self.regions[0]
+
+    def region(self, name: str) -> Region | None:
+        return _named(self.regions, name)
 
     def image(self, name: str) -> ImageEntry | None:
         return _named(self.images, name)
@@ -110,6 +113,11 @@ class Catalog:
     def region_of(self, image: ImageEntry) -> Region:
         """Where the image is started first."""
         return self.regions_of(image)[0]
+
+    def regions_of_profile(self, profile: Profile) -> tuple[Region, ...]:
+        """Where servers under these terms, and with them homes, may be."""
+        found = [region for image in self.images if image.profile == profile.name for region in self.regions_of(image)]
+        return tuple(dict.fromkeys(found))
 
     def policy_for(self, image_name: str) -> Policy:
         """The lease policy of a running server's image; the default image's once that one has left the catalog."""
@@ -153,6 +161,8 @@ def _entries(located: Located, section: str, mistakes: list[Mistake]) -> list[An
     """The entries of one section that are right by themselves; what is wrong is added to `mistakes`."""
     word, model = _SECTIONS[section]
     raw = located.data.get(section) if isinstance(located.data, dict) else None
+    if raw is None and section in _MAY_BE_MISSING:
+        return []
     if not isinstance(raw, dict) or not raw:
         mistakes.append(((section,), f"“{section}” must list at least one {word}, each under its name."))
         return []
@@ -185,64 +195,3 @@ def _defaults(located: Located, mistakes: list[Mistake]) -> Defaults | None:
     except ValidationError as error:
         mistakes += located_yaml.explain(error, Defaults, "the section defaults", ("defaults",))
         return None
-
-
-def _references(located: Located, images: Iterable[ImageEntry]) -> Iterator[Mistake]:
-    """Names that are used and stand nowhere. A name whose own entry has a mistake counts as there."""
-    data = located.data if isinstance(located.data, dict) else {}
-
-    def lost(section: str, name: object) -> str:
-        present = data.get(section)
-        if not isinstance(name, str) or not isinstance(present, dict) or name in map(str, present):
-            return ""
-        word = _SECTIONS[section][0]
-        return f"there is no {word} {shown(name)} under “{section}”; known are {', '.join(map(str, present))}."
-
-    for image in images:
-        here: YamlPath = ("images", image.name)
-        for setting, section in (("smallest", "flavors"), ("profile", "profiles"), ("region", "regions")):
-            if sentence := lost(section, getattr(image, setting)):
-                yield (*here, setting), sentence
-        for position, flavor in enumerate(image.flavors or ()):
-            if sentence := lost("flavors", flavor):
-                yield (*here, "flavors", position), sentence
-    defaults = data.get("defaults")
-    for setting, section in (("image", "images"), ("flavor", "flavors")):
-        if isinstance(defaults, dict) and (sentence := lost(section, defaults.get(setting))):
-            yield ("defaults", setting), sentence
-
-
-def _sources(images: Iterable[ImageEntry]) -> Iterator[Mistake]:
-    """Entries that do not say where their image comes from, or say it twice."""
-    for image in images:
-        here: YamlPath = ("images", image.name)
-        thing = f"image {shown(image.name)}"
-        if image.image is None and image.library is None:
-            yield here, f"{thing} lacks “library” (an image of the library) or “image” (a name in the cloud); add one."
-        if image.image is not None and image.library is not None:
-            yield (*here, "library"), f"{thing} has both “library” and “image”; keep one."
-        if image.sha512 is None:
-            continue
-        if image.library is not None:
-            sentence = f"{thing} comes from the library, whose signature covers the data; remove “sha512”."
-            yield (*here, "sha512"), sentence
-        elif not _SHA512.fullmatch(image.sha512):
-            sentence = f"“sha512” of {thing} must be 128 hexadecimal digits: what Glance shows as os_hash_value."
-            yield (*here, "sha512"), sentence
-
-
-def _contradictions(catalog: Catalog) -> Iterator[Mistake]:
-    """Settings that are right one by one and wrong together."""
-    for profile in catalog.profiles:
-        if profile.warn_minutes >= profile.idle_minutes:
-            sentence = f"“warn_minutes” of profile {shown(profile.name)} must be less than its “idle_minutes”."
-            yield ("profiles", profile.name, "warn_minutes"), sentence
-    for image in catalog.images:
-        for position, name in enumerate(image.flavors or ()):
-            flavor = catalog.flavor(name)
-            if flavor and (sentence := catalog.unfit(image, flavor)):
-                yield ("images", image.name, "flavors", position), f"{sentence} Remove it from this list."
-        if not catalog.flavors_for(image):
-            yield ("images", image.name), f"image {shown(image.name)} fits none of the flavors; change it or add one."
-    if sentence := catalog.unfit(catalog.default_image, catalog.default_flavor):
-        yield ("defaults", "flavor"), f"the default flavor does not fit the default image: {sentence}"

@@ -153,8 +153,17 @@ def _sentence(kind: str, found: Mapping[str, Any], path: YamlPath, model: type[B
         case "too_short":
             return f"“{setting}” of {thing} is empty; add an entry."
         case "string_pattern_mismatch":
-            return f"“{setting}” of {thing} is {value}; use letters, digits, dots, dashes and underscores only."
+            return f"“{setting}” of {thing} is {value}; {_spelling(str(context['pattern']))}."
     return f"“{setting}” of {thing} is {value}; {_demand(found['msg'])}."
+
+
+def _spelling(pattern: str) -> str:
+    """What a text must look like, for a person who does not read patterns."""
+    if pattern.startswith("^https://"):
+        return "it must be an address that begins with https://"
+    if "/" in pattern:
+        return "use letters, digits, dots, dashes and underscores, with a slash between two names and none before them"
+    return "use letters, digits, dots, dashes and underscores only"
 
 
 def _demand(message: str) -> str:

@@ -300,13 +300,16 @@ def _home_seen(home: HomeSeen | None, catalog: Catalog) -> dict[str, Any] | None
 # ---- the first selection --------------------------------------------------------------------------------------------
 
 
+def _without(asked: Mapping[str, str], *names: str) -> Mapping[str, str]:
+    return {name: value for name, value in asked.items() if name not in names}
+
+
 def _chosen(scope: Scope, chosen: Mapping[str, object], saved: Sequence[Saved]) -> dict[str, str]:
     """The last choice, as much of it as still holds, else the defaults."""
     last = {name: value for name in FIELDS if isinstance(value := chosen.get(name), str)}
-    of_image = {name: last[name] for name in ("image", "home", "idle", "fallback") if name in last}
-    anywhere = {name: value for name, value in last.items() if name != "region"}
-    tries: tuple[Mapping[str, object], ...] = (last, anywhere, of_image, {"image": last.get("image")}, {})
-    for asked in tries:
+    anywhere = _without(last, "region")
+    of_image = _without(anywhere, "flavor", "confirm")
+    for asked in (last, anywhere, of_image, _without(of_image, "home", "idle", "fallback"), {}):
         # What was dear last time is chosen again; the form has it confirmed again.
         confirmed = {"confirm": "yes"} if asked.get("flavor") else {}
         try:
@@ -318,7 +321,7 @@ def _chosen(scope: Scope, chosen: Mapping[str, object], saved: Sequence[Saved]) 
         return {
             "image": choice.image.name,
             "flavor": choice.flavor.name,
-            "region": str(asked.get("region") or ""),
+            "region": asked.get("region", ""),
             "home": "yes" if choice.home else "none",
             "idle": choice.idle,
             "fallback": "yes" if asked.get("fallback") == "yes" else "no",

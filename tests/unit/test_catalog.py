@@ -177,6 +177,126 @@ def test_a_mistake_is_told_with_its_line_and_what_to_do(load: Load, old: str, ne
     assert any(mistake.startswith(expected) for mistake in told), told
 
 
+@pytest.mark.parametrize(
+    ("home", "expected"),
+    [
+        (
+            "kind: volume, size_gb: 200",
+            "“home.most_gb” of profile “plain” is 100, less than its “size_gb”; add “mos",
+        ),
+        (
+            "kind: volume, size_gb: 9, most_gb: 5",
+            "“home.most_gb” of profile “plain” is 5, less than its “size_gb”; r",
+        ),
+        (
+            "size_gb: 5, seed: {git: 'https://a.org/b'}",
+            "profile “plain” has no homes, so “seed”, “size_gb” of its “",
+        ),
+        ("kind: volume, seed: {}", "“home.seed” of profile “plain” lacks “git” (a repository) or “archive”"),
+        (
+            "kind: volume, seed: {git: 'https://a.org/b', archive: 'https://a.org/c'}",
+            "“home.seed” of profile “plain” has both “git” and “archive”; keep one.",
+        ),
+        (
+            "kind: volume, seed: {archive: 'https://a.org/c', branch: main}",
+            "“home.seed” of profile “plain” is an archive, which has no branch; remove it.",
+        ),
+        (
+            "kind: volume, seed: {git: 'git@a.org:b'}",
+            "“home.seed.git” of profile “plain” is “git@a.org:b”; it must be ",
+        ),
+        (
+            "kind: volume, seed: {git: 'https://a.org/b', into: ../etc}",
+            "“home.seed.into” of profile “plain” is “../etc”; use letters, digits, dots, dashes and underscores, with ",
+        ),
+        ("kind: disk", "“home.kind” of profile “plain” must be 'volume', 'share' or 'none', not “disk”."),
+        ("kind: volume, sise_gb: 5", "profile “plain” has no setting “home.sise_gb”; did you mean “size_gb”?"),
+    ],
+)
+def test_a_home_that_cannot_be_meant_is_told(load: Load, home: str, expected: str):
+    told = mistakes(load, changed("idle_minutes: 30", f"idle_minutes: 30, home: {{{home}}}"))
+    assert any(mistake.startswith(f"5: {expected}") for mistake in told), told
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ("regions: [here, nowhere]", "there is no region “nowhere” under “regions”; known are here, there."),
+        ("regions: [here, here]", "region “here” stands here twice; keep one."),
+        ("next_flavors: [tiny]", "there is no flavor “tiny” under “flavors”; known are small, large, slice."),
+        ("data: [climate]", "there is no section “data” with a class data “climate”; add it."),
+        ("idle: [shelve, shelve]", "“shelve” stands twice in “idle” of profile “plain”; keep one."),
+        ("idle: [suspend]", "“idle.0” of profile “plain” must be 'delete', 'shelve' or 'keep', not “suspend”."),
+        ("idle: []", "“idle” of profile “plain” is empty; add an entry."),
+        ("shelved_days: 3", "profile “plain” shelves nothing: add “shelve” to its “idle”, or remove “shelved_days”."),
+    ],
+)
+def test_terms_that_name_nothing_or_have_no_effect_are_told(load: Load, terms: str, expected: str):
+    told = mistakes(load, changed("idle_minutes: 30", f"idle_minutes: 30, {terms}"))
+    assert f"5: {expected}" in told
+
+
+def test_a_flavor_that_no_image_of_the_profile_runs_on_is_not_tried_next(load: Load):
+    of_gpu = RIGHT.replace("  plain: {", "  gpus: {next_flavors: [slice, large]}\n  plain: {").replace(
+        "    region: there\n    profile: plain", "    region: there\n    profile: gpus"
+    )
+    assert mistakes(load, of_gpu) == [
+        "5: no image of profile “gpus” runs on “large”; remove it from its “next_flavors”."
+    ]
+
+
+CLIMATE = "data:\n  climate: {region: there, share: a1}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("share: a1", "share: a1, snapshot: b2", "2: class data “climate” have both “share” and “snapshot”; keep one."),
+        (", share: a1", "", "2: class data “climate” lack “share” or “snapshot”; add the id of one."),
+        ("region: there", "region: x", "2: there is no region “x” under “regions”; known are here, there."),
+    ],
+)
+def test_class_data_are_one_thing_in_one_region(load: Load, old: str, new: str, expected: str):
+    assert mistakes(load, CLIMATE.replace(old, new) + RIGHT) == [expected]
+
+
+def test_class_data_of_a_region_where_nobody_of_the_profile_is_are_told(load: Load):
+    with_data = RIGHT.replace("idle_minutes: 30", "idle_minutes: 30, data: [climate]")
+    elsewhere = with_data.replace("    region: there\n", "")
+    assert mistakes(load, CLIMATE + elsewhere) == [
+        "7: class data “climate” are in region “there”, where profile “plain” starts nothing; remove it."
+    ]
+    assert load(CLIMATE + with_data).data[0].share == "a1"
+
+
+def test_two_regions_that_are_one_are_told_since_each_would_count_the_other_s_instances(load: Load):
+    twice = changed("there: {cloud: other, region: TWO}", "there: {cloud: devcloud}")
+    assert mistakes(load, twice) == ["3: region “there” is the same as “here”; give “region” or another “cloud”."]
+
+
+def test_a_gpu_is_a_share_of_a_card_or_several_cards(load: Load):
+    both = changed("memory_gb: 10}", "memory_gb: 10, share: 0.25, cards: 2}")
+    assert mistakes(load, both) == ["22: “gpu” of flavor “slice” is a share of one card and also several; keep one."]
+
+
+def test_sections_of_limits_and_data_may_be_missing_and_limits_stand_by_group(load: Load):
+    assert load(RIGHT).limits == ()
+    limits = "limits:\n  everyone: {servers: 3, gpus: 1}\n  class: {together: 24}\n"
+    assert [(limit.name, limit.servers, limit.together) for limit in load(limits + RIGHT).limits] == [
+        ("everyone", 3, None),
+        ("class", None, 24),
+    ]
+    assert mistakes(load, "limits: {}\n" + RIGHT) == ["1: “limits” must list at least one limit, each under its name."]
+
+
+def test_a_profile_says_where_its_servers_may_be_unless_the_image_does(load: Load):
+    catalog = load(changed("idle_minutes: 30", "idle_minutes: 30, regions: [there, here]"))
+    minimal, gpu = catalog.images
+    assert [region.name for region in catalog.regions_of(minimal)] == ["there", "here"]
+    assert [region.name for region in catalog.regions_of(gpu)] == ["there"]
+    assert [region.name for region in catalog.regions_of_profile(catalog.profiles[0])] == ["there", "here"]
+
+
 def test_all_mistakes_of_a_file_are_told_at_once_in_its_order(load: Load):
     told = mistakes(
         load,
