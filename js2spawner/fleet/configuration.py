@@ -27,6 +27,9 @@ from js2spawner.cloud.settings import CloudSettings
 from js2spawner.fleet.book import FleetBook
 from js2spawner.fleet.breaker import Breaker
 from js2spawner.fleet.fleet import Fleet, FleetSettings
+from js2spawner.fleet.home_keeping import HomeKeeping, kinds_of
+from js2spawner.fleet.home_ledger import HomeLedger
+from js2spawner.fleet.homes import Homes
 from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.fleet.saved_images import SavedImages, read_key
@@ -170,6 +173,8 @@ class Js2Fleet(SingletonConfigurable):
         self._breaker: Breaker | None = None
         self.book: FleetBook | None = None
         self.saves: Saves | None = None
+        self.homes: Homes | None = None
+        self._home_keeping: HomeKeeping | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -201,6 +206,10 @@ class Js2Fleet(SingletonConfigurable):
             await self._server.stop()
         if self.saves is not None:
             await self.saves.stop()
+        if self._home_keeping is not None:
+            await self._home_keeping.stop()
+        if self.homes is not None:
+            await self.homes.stop()
         if self.fleet is not None:
             await self.fleet.stop()
 
@@ -265,15 +274,30 @@ class Js2Fleet(SingletonConfigurable):
         except OSError as error:
             raise FleetNotReady(f"the key of saved images cannot be used: {error}") from error
 
+    def _make_homes(self, fleet: Fleet) -> Homes:
+        ledger = HomeLedger(Path(self.state_dir) / "homes.json", self.log)
+        homes = Homes(
+            fleet.desks,
+            self.catalog,
+            self.hub_id,
+            records=fleet.live,
+            ledger=ledger,
+            log=self.log,
+            clock=fleet.clock,
+        )
+        fleet.homes = homes
+        return homes
+
     async def _start(self, fleet: Fleet, authority: Authority, saves_key: Key) -> None:
         """Load the records, then listen: a guest must never meet a hub that does not know its attempts yet."""
+        homes = self._make_homes(fleet)
         saves = Saves(
             fleet,
             SavedImages(fleet.desks, saves_key, fleet.clock),
             log=self.log,
             patience=Patience(copy_s=self.save_timeout_s),
         )
-        book = FleetBook(fleet, saves)
+        book = FleetBook(fleet, saves, homes=homes)
         server = HandshakeServer(
             book,
             bind_address=self.handshake_bind_address,
@@ -292,6 +316,8 @@ class Js2Fleet(SingletonConfigurable):
                 raise FleetNotReady(f"the handshake cannot listen on {where}: {error.strerror or error}") from error
             raise
         saves.start()
+        self.homes, self._home_keeping = homes, HomeKeeping(homes, kinds=kinds_of(self.catalog))
+        self._home_keeping.start()
         self.book, self.saves, self._server = book, saves, server
 
     def plan_deadlines(self) -> Deadlines:

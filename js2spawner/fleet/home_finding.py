@@ -165,7 +165,7 @@ class Finding:
                 raise HomeFailed(why)
             self._log.warning("%s %s never came to be a home: making another", home.kind, home.id)
             await there.delete(home)
-            await self._forget_in_list(home)
+            await self.forget(home)
             return await self._create(there, owner, user_id, terms)
         if home.delete_at is not None:
             await there.rescue(home)
@@ -286,6 +286,8 @@ class Finding:
             self.formatted.add(home.id)
         await self.ledger.note(home.user_id, home)
 
-    async def _forget_in_list(self, home: Home) -> None:
+    async def forget(self, home: Home) -> None:
+        """It is no more, and that is as it should be."""
         homes = await self._list(home.region, home.kind)
         homes[:] = [each for each in homes if each.id != home.id]
+        await self.ledger.forget(home.kind, home.user_id, home.id)

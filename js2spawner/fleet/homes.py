@@ -32,6 +32,7 @@ from js2spawner.homes import (
     USED_AT,
     USED_GB,
     Home,
+    Snapshot,
     snapshot_due,
     text_of,
     worth_marking,
@@ -232,23 +233,23 @@ class Homes:
                 await asyncio.sleep(LOOK_EVERY_S * attempt)
         home = replace(home, metadata={**home.metadata, **values})
         await self.finding.remember(home)
-        if clean:
-            await self.snapshot_if_due(home, clean=True)
+        if clean and home.schedule is not None:
+            # It does not wait for being let go of any longer, though the cloud shows it as attached for a moment.
+            await self.snapshot_if_due(replace(home, status="available"))
 
-    async def snapshot_if_due(self, home: Home, *, clean: bool) -> bool:
-        """Ask for a snapshot of the home where its schedule wants one now. A failure is counted and logged."""
+    async def snapshot_if_due(self, home: Home, snapshots: Iterable[Snapshot] | None = None) -> None:
+        """Ask for a snapshot of the home where its schedule wants one now. A failure is counted and logged.
+
+        `snapshots` are those there are, if they are known.
+        """
         there = self.in_cloud[home.region]
-        if home.schedule is None:
-            return False
-        # Just let go of: it does not wait any longer, though the cloud may show it as attached for a moment.
-        seen = replace(home, status="available") if clean else home
         try:
-            if not snapshot_due(seen, await there.snapshots(home), self.clock()):
-                return False
-            await there.snapshot(home, taken=BY_SCHEDULE, clean=clean or home.status == "available")
+            known = await there.snapshots(home) if snapshots is None else snapshots
+            if not snapshot_due(home, known, self.clock()):
+                return
+            await there.snapshot(home, taken=BY_SCHEDULE, clean=home.status == "available")
         except CloudError as error:
             metrics.HOME_SNAPSHOTS.labels(outcome=error.name).inc()
             self.log.warning("home %s (%s): no snapshot: %s: %s", home.id, home.user, error.name, error)
-            return False
+            return
         metrics.HOME_SNAPSHOTS.labels(outcome="taken").inc()
-        return True
