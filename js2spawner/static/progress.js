@@ -93,7 +93,6 @@ function parsed(data) {
 
 function arrive() {
   if (stopping) return;
-  document.getElementById("js2-heading").textContent = "Your server is ready";
   status.textContent = "Opening it…";
   stopButton.disabled = true;
   location.reload(); // the hub redirects to the running server
@@ -102,33 +101,44 @@ function arrive() {
 function fail() {
   if (stopping) return;
   const box = document.getElementById("js2-failure");
-  document.getElementById("js2-heading").textContent = "Your server did not start";
   document.getElementById("js2-sentence").textContent = picture.sentence;
   document.getElementById("js2-control").hidden = true;
   box.hidden = false;
   box.focus();
 }
 
-async function stop() {
+/** Gives the start up, or the place in the line, and goes on to `next`. */
+async function stop(next) {
+  const waiting = picture.place !== null;
+  const word = stopButton.textContent;
   stopping = true;
   stopButton.disabled = true;
-  stopButton.textContent = "Stopping…";
-  status.textContent = "Stopping this server; its instance is given back to the cloud.";
+  stopButton.textContent = waiting ? "Leaving…" : "Stopping…";
+  status.textContent = waiting ? "Leaving the line." : "Stopping this server; its instance is given back to the cloud.";
   try {
     await ask(page.dataset.stopUrl, { method: "DELETE", xsrf: page.dataset.xsrf });
-    status.textContent = "Stopped. Going to your home page…";
-    location.assign(page.dataset.homeUrl);
+    status.textContent = waiting ? "You left the line." : "Stopped. Going to your home page…";
+    location.assign(next);
   } catch (problem) {
     stopping = false;
     stopButton.disabled = false;
-    stopButton.textContent = "Stop this server";
+    stopButton.textContent = word;
     status.textContent = `It could not be stopped: ${problem.message}`;
     if (picture.outcome === "failed") fail();
     if (picture.outcome === "ready") arrive();
   }
 }
 
-stopButton.addEventListener("click", stop);
+/** What is free right now is chosen on the form, where its price and its terms stand. */
+function take({ target }) {
+  const button = target.closest("button[data-flavor]");
+  if (!button) return;
+  const { flavor, region } = button.dataset;
+  stop(`${page.dataset.chooseUrl}#${new URLSearchParams({ flavor, region })}`);
+}
+
+stopButton.addEventListener("click", () => stop(page.dataset.homeUrl));
+document.getElementById("js2-instead").addEventListener("click", take);
 setInterval(() => { if (!picture.outcome) tick(picture, hubNow()); }, 1000);
 await learnSkew();
 listen();

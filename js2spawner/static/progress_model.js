@@ -7,6 +7,7 @@
 const LONGEST_TEXT = 300;
 const MOST_STAGES = 20;
 const MOST_RETRIES = 20;
+const MOST_INSTEAD = 6;
 
 export const nothing = Object.freeze({
   attempt: 0,
@@ -16,6 +17,7 @@ export const nothing = Object.freeze({
   attemptStartedAt: null,
   stages: [],
   retries: [],
+  place: null,
   note: "",
   outcome: "",
   sentence: "",
@@ -43,6 +45,8 @@ function afterOurs(picture, ours) {
       return { ...picture, stages: picture.stages.map((stage) => (stage.name === ours.stage ? moved(stage, ours) : stage)) };
     case "retry":
       return retried(picture, ours);
+    case "place":
+      return { ...picture, place: placed(ours) ?? picture.place };
     case "note":
       return { ...picture, note: text(ours.text) };
     default:
@@ -61,6 +65,8 @@ function planned(picture, { attempt, image, flavor, started_at: startedAt, stage
     flavor: text(flavor),
     startedAt: picture.startedAt ?? begun,
     attemptStartedAt: begun,
+    // Whose instance is being made waits no longer; one that got no room after all is told so by its next place.
+    place: null,
     note: number === picture.attempt ? picture.note : "",
     stages: list(stages).slice(0, MOST_STAGES).map((stage) => fresh(stage, known)),
   };
@@ -89,6 +95,18 @@ function retried(picture, { attempt, why, at }) {
   if (!Number.isInteger(attempt) || picture.retries.some((retry) => retry.attempt === attempt)) return picture;
   const retry = { attempt, why: text(why), at: instant(at) };
   return { ...picture, retries: [...picture.retries, retry].slice(-MOST_RETRIES) };
+}
+
+function placed({ position, of, waits_for: waitsFor, since, typical_s: typical, instead }) {
+  if (!Number.isInteger(position) || !Number.isInteger(of) || position < 1 || of < position) return null;
+  return {
+    position,
+    of,
+    waitsFor: text(waitsFor),
+    since: instant(since),
+    typicalS: Number.isFinite(typical) && typical > 0 ? typical : null,
+    instead: list(instead).slice(0, MOST_INSTEAD).map((each) => ({ flavor: text(each.flavor), region: text(each.region), title: text(each.title) })),
+  };
 }
 
 function sentence(message) {

@@ -12,7 +12,10 @@ const announced = new Set();
 /** Draws everything; `now` is the hub's time in milliseconds. */
 export function draw(picture, now) {
   if (picture.image) set(part("js2-what"), `${picture.image} on ${picture.flavor}${picture.attempt > 1 ? ` · attempt ${picture.attempt}` : ""}`);
+  set(part("js2-heading"), headingOf(picture));
+  drawPlace(picture.place);
   drawRetries(picture);
+  part("js2-stages").hidden = picture.place !== null;
   drawStages(picture.stages);
   set(part("js2-note"), picture.note);
   tick(picture, now);
@@ -22,9 +25,49 @@ export function draw(picture, now) {
 
 /** Draws only what the passing of time changes. */
 export function tick(picture, now) {
-  if (picture.startedAt !== null) set(part("js2-elapsed"), clock((now - picture.startedAt) / 1000));
+  const begunAt = picture.startedAt ?? picture.place?.since ?? null;
+  if (begunAt !== null) set(part("js2-elapsed"), clock((now - begunAt) / 1000));
+  if (picture.place?.since) set(part("js2-place-since"), `Waiting for ${span((now - picture.place.since) / 1000)}`);
   const rows = part("js2-stages").children;
   picture.stages.forEach((stage, index) => tickStage(rows[index], stage, now));
+}
+
+function drawPlace(place) {
+  part("js2-place").hidden = place === null;
+  set(part("js2-stop"), stopWord(place));
+  if (place === null) return;
+  set(part("js2-place-number"), String(place.position));
+  set(part("js2-place-of"), `of ${place.of} who wait for ${place.waitsFor || "their turn"}`);
+  set(part("js2-place-usual"), place.typicalS === null ? "" : `others waited about ${span(place.typicalS)} lately`);
+  const list = part("js2-instead");
+  const named = JSON.stringify(place.instead);
+  // Drawn anew only when it is another list: a button under somebody's finger stays.
+  if (list.dataset.named !== named) {
+    list.replaceChildren(...place.instead.map(insteadRow));
+    list.dataset.named = named;
+  }
+  part("js2-instead-box").hidden = place.instead.length === 0;
+}
+
+function insteadRow({ flavor, region, title }) {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "js2-button", textContent: title || flavor });
+  Object.assign(button.dataset, { flavor, region });
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
+}
+
+/** What the button that stops says; while it stops, what it says is not ours to change. */
+function stopWord(place) {
+  if (part("js2-stop").disabled) return part("js2-stop").textContent;
+  return place === null ? "Stop this server" : "Leave the line";
+}
+
+function headingOf({ outcome, place }) {
+  if (outcome === "ready") return "Your server is ready";
+  if (outcome === "failed") return "Your server did not start";
+  return place === null ? "Starting your server" : "Waiting in the line";
 }
 
 function drawStages(stages) {
@@ -76,8 +119,9 @@ export function whyAgain({ attempt, why }) {
 }
 
 /** One polite sentence per change of a stage or attempt, and never the same twice, however often the story is replayed. */
-function announce({ attempt, stages, retries }) {
+function announce({ attempt, stages, retries, place }) {
   const changes = [
+    ...(place ? [[`place/${place.position}`, `You are number ${place.position} of ${place.of} in the line.`]] : []),
     ...retries.map((retry) => [`retry/${retry.attempt}`, `${whyAgain(retry)} Trying again.`]),
     ...stages
       .filter((stage) => stage.state !== "waiting")
@@ -91,6 +135,7 @@ function announce({ attempt, stages, retries }) {
 function titleOf(picture) {
   if (picture.outcome === "ready") return `Ready · ${PAGE}`;
   if (picture.outcome === "failed") return `Failed · ${PAGE}`;
+  if (picture.place) return `Number ${picture.place.position} of ${picture.place.of} · ${PAGE}`;
   const stage = current(picture);
   if (!stage) return PAGE;
   const number = picture.stages.indexOf(stage) + 1;

@@ -116,6 +116,29 @@ def test_ready_is_the_end(picture_after):
     assert picture_after([*STORY, {"progress": 100, "ready": True, "message": "Server ready"}])["outcome"] == "ready"
 
 
+def place(position: int = 2, of: int = 5, **changes: Any) -> dict[str, Any]:
+    free = [{"flavor": "g3.medium", "region": "IU", "title": "A100 slice in Indiana"}]
+    told = {"position": position, "of": of, "waits_for": "room for Whole A100 in Indiana", "instead": free}
+    return ours(kind="place", since=AT.format(0), **(told | changes))
+
+
+def test_a_place_in_the_line_follows_the_events_until_an_instance_is_made(picture_after):
+    picture = picture_after([place(3), place(2, typical_s=90)])
+    assert (picture["place"]["position"], picture["place"]["of"], picture["place"]["typicalS"]) == (2, 5, 90)
+    assert picture["place"]["instead"][0]["flavor"] == "g3.medium"
+    assert picture_after([place(1), plan()])["place"] is None
+
+
+def test_who_got_no_room_after_all_is_in_the_line_again(picture_after):
+    failed = [stage("create", "failed", 4), place(1, 1)]
+    assert picture_after([place(1), *STORY[:2], *failed])["place"]["position"] == 1
+
+
+@pytest.mark.parametrize("changes", [{"position": 0}, {"position": 6}, {"of": "many"}, {"position": None}])
+def test_a_place_that_cannot_be_changes_nothing(picture_after, changes):
+    assert picture_after([place(2), place(**changes)])["place"]["position"] == 2
+
+
 @pytest.mark.parametrize(
     ("message", "sentence"),
     [
