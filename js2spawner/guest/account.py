@@ -6,9 +6,7 @@ import grp
 import json
 import os
 import pwd
-import shutil
 import stat
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,11 @@ from pathlib import Path
 from . import processes
 from .assignment import LEAST_UID, Assignment
 from .rundir import write
+from .system import CannotRun, must
 
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SUDOERS = Path("/etc/sudoers.d/js2-user")
 # The groups to which Debian, Ubuntu and Rocky give sudo.
 ADMINISTRATORS = ("sudo", "wheel", "admin")
-COMMAND_TIMEOUT_S = 60.0
 GRACE_S = 2.0
 
 
@@ -84,6 +81,13 @@ def ensure(assignment: Assignment, made: Made) -> Account:
 
     Raises AccountProblem.
     """
+    try:
+        return _ensure(assignment, made)
+    except CannotRun as problem:
+        raise AccountProblem(str(problem)) from problem
+
+
+def _ensure(assignment: Assignment, made: Made) -> Account:
     known = _lookup(assignment.user_name)
     if known is None:
         taken = next((entry for entry in pwd.getpwall() if entry.pw_uid == assignment.uid), None)
@@ -129,10 +133,10 @@ def _give_over(taken: pwd.struct_passwd, name: str) -> None:
     if Path(taken.pw_dir) != Path(home):
         if Path(home).exists():
             raise AccountProblem("The home of this image's account cannot be given over: its new name is in use.")
-        _run("usermod", "--home", home, "--move-home", taken.pw_name)
+        must("usermod", "--home", home, "--move-home", taken.pw_name)
     if any(group.gr_name == taken.pw_name and group.gr_gid == taken.pw_gid for group in grp.getgrall()):
-        _run("groupmod", "--new-name", name, taken.pw_name)
-    _run("usermod", "--login", name, taken.pw_name)
+        must("groupmod", "--new-name", name, taken.pw_name)
+    must("usermod", "--login", name, taken.pw_name)
 
 
 def _make(assignment: Assignment) -> None:
@@ -141,11 +145,11 @@ def _make(assignment: Assignment) -> None:
         if any(group.gr_name == assignment.user_name for group in grp.getgrall()):
             gid = str(grp.getgrnam(assignment.user_name).gr_gid)
         else:
-            _run("groupadd", "--gid", gid, assignment.user_name)
+            must("groupadd", "--gid", gid, assignment.user_name)
     shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
     home = f"/home/{assignment.user_name}"
     uid = str(assignment.uid)
-    _run(
+    must(
         *("useradd", "--uid", uid, "--gid", gid, "--create-home", "--home-dir", home, "--shell", shell),
         assignment.user_name,
     )
@@ -179,24 +183,4 @@ def _settle_sudo(assignment: Assignment) -> None:
         raise AccountProblem(f"The sudo rule cannot be written ({problem.strerror}).") from problem
     for group in grp.getgrall():
         if group.gr_name in ADMINISTRATORS and name in group.gr_mem:
-            _run("gpasswd", "--delete", name, group.gr_name)
-
-
-def _run(command: str, *arguments: str) -> None:
-    program = shutil.which(command, path=SYSTEM_PATH)
-    if program is None:
-        raise AccountProblem(f"This image has no {command}.")
-    try:
-        done = subprocess.run(
-            [program, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={"PATH": SYSTEM_PATH, "LC_ALL": "C"},
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        raise AccountProblem(f"{command} did not finish ({type(problem).__name__}).") from problem
-    if done.returncode != 0:
-        raise AccountProblem(f"{command} failed with status {done.returncode}.")
+            must("gpasswd", "--delete", name, group.gr_name)

@@ -18,6 +18,10 @@ LEAST_UID, MOST_UID = 1000, 2**31 - 1
 NOBODY = 65534
 MOST_ARGUMENTS = 64
 MOST_VARIABLES = 512
+MOST_DATA = 16
+# NFS: host:/path. CephFS: monitors with commas, then :/path. It goes to mount as an argument.
+EXPORT = r"[A-Za-z0-9\[][A-Za-z0-9.,:\[\]-]{0,500}:/[A-Za-z0-9_./=+@-]{0,500}"
+FOLDER = r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,99}"
 
 
 class BadAssignment(Exception):
@@ -34,6 +38,44 @@ class Certificates:
 
 
 @dataclass(frozen=True)
+class SeedWish:
+    """What the home is to hold besides what is there: a git repository or an archive, below `into`."""
+
+    kind: str
+    url: str
+    branch: str
+    into: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where files come from: a disk by its serial, or a share by its export. With a key it is CephFS."""
+
+    kind: str
+    serial: str
+    export: str
+    access: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class HomeWish:
+    """The user's home. `may_format`: nobody has made a file system on the disk yet."""
+
+    source: Source
+    may_format: bool
+    seed: SeedWish | None
+
+
+@dataclass(frozen=True)
+class DataWish:
+    """Files to be read at /data/`name`."""
+
+    name: str
+    source: Source
+
+
+@dataclass(frozen=True)
 class Assignment:
     """Whose server to run, and how. `env` holds the server's JupyterHub token."""
 
@@ -47,6 +89,8 @@ class Assignment:
     port: int
     certificates: Certificates | None
     gpu: bool
+    home: HomeWish | None = None
+    data: tuple[DataWish, ...] = ()
 
 
 def from_json(told: Mapping[str, Any]) -> Assignment:
@@ -67,6 +111,8 @@ def from_json(told: Mapping[str, Any]) -> Assignment:
         port=_integer(server, "port", 1024, 65535),
         certificates=_certificates(server),
         gpu=_flag(told, "gpu"),
+        home=_home(told),
+        data=_data(told),
     )
 
 
@@ -88,6 +134,17 @@ def lease_from_json(told: Any) -> Mapping[str, Any]:
     if told.get("then") in ("delete", "shelve") and isinstance(told.get("home"), bool):
         lease.update(then=told["then"], home=told["home"])
     return lease
+
+
+def leave_from_json(answer: Mapping[str, Any]) -> float | None:
+    """Within how many seconds a report's answer wants this instance to leave; None when it does not."""
+    told = answer.get("leave")
+    if answer.get("order") != "leave" or not isinstance(told, dict):
+        return None
+    within_s = told.get("within_s")
+    if isinstance(within_s, bool) or not isinstance(within_s, (int, float)) or within_s != within_s:
+        return None
+    return float(within_s)
 
 
 def _mapping(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -151,6 +208,41 @@ def _has_bytes(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _home(told: Mapping[str, Any]) -> HomeWish | None:
+    """Missing with hubs of before there were homes."""
+    if told.get("home") is None:
+        return None
+    home = _mapping(told, "home")
+    seed = None
+    if home.get("seed") is not None:
+        wish = _mapping(home, "seed")
+        seed = SeedWish(
+            kind=_word(wish, "kind", r"git|archive"),
+            url=_word(wish, "url", r"https://[^\s\"'<>\x00-\x20\x7f]{1,500}"),
+            branch=_word(wish, "branch", r"|[A-Za-z0-9][A-Za-z0-9._/-]{0,99}"),
+            into=_word(wish, "into", rf"\.|{FOLDER}(/{FOLDER}){{0,7}}"),
+        )
+    return HomeWish(_source(home), _flag(home, "may_format"), seed)
+
+
+def _data(told: Mapping[str, Any]) -> tuple[DataWish, ...]:
+    value = told.get("data", [])
+    if not isinstance(value, list) or len(value) > MOST_DATA or not all(isinstance(each, dict) for each in value):
+        raise BadAssignment(f"'data' is not a list of at most {MOST_DATA} objects")
+    return tuple(DataWish(_word(each, "name", r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"), _source(each)) for each in value)
+
+
+def _source(told: Mapping[str, Any]) -> Source:
+    kind = _word(told, "kind", r"volume|share")
+    return Source(
+        kind=kind,
+        serial=_word(told, "serial", r"[A-Za-z0-9-]{20,64}" if kind == "volume" else r""),
+        export=_word(told, "export", EXPORT if kind == "share" else r""),
+        access=_word(told, "access", r"[A-Za-z0-9._-]{0,64}"),
+        key=_word(told, "key", r"[A-Za-z0-9+/=]{0,256}"),
+    )
 
 
 def _address(server: Mapping[str, Any]) -> str:

@@ -20,10 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .account import SYSTEM_PATH
 from .build_site import NAME, Site, word, words
 from .rundir import ensure_own
 from .shell import Program, StepFailed
+from .system import SYSTEM_PATH
 
 PACKAGE = r"[a-z0-9][a-z0-9+.-]{1,100}"
 # What a base brings to run on its cloud's hardware. linux-libc-dev is only what compilers read.

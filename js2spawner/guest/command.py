@@ -18,15 +18,18 @@ from typing import NoReturn
 
 from . import VERSION, launch, standby
 from . import seed as seeds
-from .account import SYSTEM_PATH
 from .channel import SOON_S, Backoff, Channel
+from .disks import Disks
 from .identity import Identity
 from .life import Life
+from .machine import Machine
 from .rundir import RunDir, UnsafeRunDir
 from .saving import Saving
 from .seed import NoSeed, Seed
 from .standby import Standby
+from .system import SYSTEM_PATH
 from .talk import Refused, Talk
+from .word import Word
 
 log = logging.getLogger("js2")
 
@@ -99,7 +102,10 @@ def _serve(options: argparse.Namespace, run_dir: RunDir, identity: Identity, wai
     channel = Channel(seed.hub_host, seed.hub_port, seed.authority, options.source_address)
     saving = Saving(identity, run_dir, seed.attempt, time.monotonic)
     talk = Talk(seed, channel, saving.credential, time.monotonic, time.sleep)
-    life = Life(talk, run_dir, identity, saving, time.monotonic, time.sleep, not options.unprivileged, waiting)
+    # A line of its own: the hub keeps a question waiting there while reports go on.
+    word = Word(Channel(seed.hub_host, seed.hub_port, seed.authority, options.source_address), talk.bearer)
+    machine = _machine(options)
+    life = Life(talk, run_dir, identity, saving, machine, waiting, word)
     try:
         life.run()
     except Terminated:
@@ -115,6 +121,11 @@ def _serve(options: argparse.Namespace, run_dir: RunDir, identity: Identity, wai
     if options.power_off and not options.unprivileged:
         _power_off()
     return STOPPED
+
+
+def _machine(options: argparse.Namespace) -> Machine:
+    disks = Disks(time.monotonic, time.sleep, options.disks)
+    return Machine(time.monotonic, time.sleep, not options.unprivileged, disks)
 
 
 def _read_seed(options: argparse.Namespace) -> Seed:
@@ -178,6 +189,12 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("/var/lib/js2"),
         metavar="DIR",
         help="what survives a reboot (default: %(default)s)",
+    )
+    add(
+        "--disks",
+        type=Path,
+        metavar="DIR",
+        help="find disks by the links in this folder and nowhere else (default: /dev/disk/by-id, and the kernel)",
     )
     add("--unprivileged", action="store_true", help="make no account; run the server as yourself (not root)")
     add("--preload", action="store_true", help="import the notebook server ahead of time, in a process that stands by")

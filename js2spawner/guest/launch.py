@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import rundir
-from .account import SYSTEM_PATH, Account
+from .account import Account
 from .assignment import Assignment
 from .rundir import RunDir
 from .standby import Order, Standby
+from .system import SYSTEM_PATH
 
 LABEXTENSIONS = Path(__file__).resolve().parent / "labextension"
 # Programs of JupyterHub's that take Jupyter Server's and JupyterLab's options.

@@ -77,6 +77,30 @@ def belonging(processes: Iterable[Process], uid: int | None, roots: Iterable[int
     return [p for p in everyone if p.pid in chosen]
 
 
+def holding(place: Path) -> list[Process]:
+    """The processes with something open or mapped in a folder, or at work in it, so that it cannot be unmounted.
+
+    Neither ourselves nor process 1. Names are compared and no file is asked: its server may be away.
+    """
+    prefix = f"{place}/"
+    return [p for p in everything() if p.pid not in (1, os.getpid()) and _uses(PROC / str(p.pid), prefix)]
+
+
+def _uses(process: Path, prefix: str) -> bool:
+    links = [process / "cwd", process / "root", process / "exe"]
+    with contextlib.suppress(OSError):
+        links += (process / "fd").iterdir()
+    for link in links:
+        with contextlib.suppress(OSError):
+            if f"{os.readlink(link)}/".startswith(prefix):  # noqa: PTH115, half the time
+                return True
+    with contextlib.suppress(OSError):
+        # The sixth field, from where it begins: names hold blanks.
+        lines = (process / "maps").read_text(errors="replace").splitlines()
+        return any(line[line.find("/") :].startswith(prefix) for line in lines if "/" in line)
+    return False
+
+
 def arguments(pid: int) -> list[str]:
     """The argument vector of a process, shortened to its first 4 KiB; empty when it is gone."""
     try:
@@ -104,11 +128,12 @@ def end(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
     grace_s: float = 10.0,
+    killing_s: float = 5.0,
 ) -> None:
-    """End what `list_them` names: SIGTERM, `grace_s` seconds, then SIGKILL until nothing is left (5 s more)."""
+    """End what `list_them` names: SIGTERM, `grace_s` seconds, then SIGKILL until nothing is left (`killing_s` more)."""
     killing_from = clock() + grace_s
     asked: set[int] = set()
-    while clock() < killing_from + 5.0:
+    while clock() < killing_from + killing_s:
         reap()
         left = list_them()
         if not left:

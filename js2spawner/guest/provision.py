@@ -157,7 +157,7 @@ def _message(outcome: Outcome, step_id: str) -> Mapping[str, Any]:
         "problem": "build" if outcome.stage == "failed" else "",
         "detail": outcome.detail,
         "result": outcome.result,
-        "health": vitals.health("/", []),
+        "health": vitals.health(vitals.usage(Path("/"))[:2], []),
         "activity": {"idle_s": 0, "because": "none"},
         "notebook": {"alive": False, "restarts": 0},
     }

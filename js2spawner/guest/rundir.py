@@ -4,7 +4,7 @@
 <run-dir>/tls/      the server's certificates, for root and the user
 <run-dir>/log/      the server's output, for root and the user
 <run-dir>/runtime/  the server's own files while it runs (keys of kernels), for the user: no image may hold them
-<run-dir>/public/   lease.json, for everybody: the server's own pages show it
+<run-dir>/public/   lease.json, home.json and gpus.json, for everybody: the server's own pages show them
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class RunDir:
             os.chown(folder, 0, gid)
             folder.chmod(0o750)
 
-    def publish(self, lease: Mapping[str, Any]) -> None:
-        """Put the lease where JupyterLab's page finds it; an empty one means that nothing is about to end."""
+    def publish(self, name: str, value: Mapping[str, Any]) -> None:
+        """Put something where JupyterLab's page finds it, and everybody else who reaches the server."""
         # Where a user has filled the memory for files, the page shows an old one; that must end no agent.
         with contextlib.suppress(OSError):
-            write(self.public / "lease.json", json.dumps(lease), 0o644)
+            write(self.public / f"{name}.json", json.dumps(value), 0o644)
 
     def forget(self) -> None:
         """The attempt has ended: nothing secret stays, not even in memory."""

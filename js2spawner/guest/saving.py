@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .account import SYSTEM_PATH, Account
+from .account import Account
 from .identity import CREDENTIAL, Identity
 from .rundir import RunDir
+from .system import SYSTEM_PATH
 
 log = logging.getLogger("js2")
 

@@ -1,4 +1,4 @@
-"""Runs a program for a build: until a deadline, with the end of what it said kept, and nothing of it left running."""
+"""Runs a program that may take long: until a deadline, its last words kept, and nothing of it left running."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from .account import SYSTEM_PATH
+from . import system
+from .system import SYSTEM_PATH
 
 KEPT_BYTES = 8000
 LOOK_EVERY_S = 0.25
+SOON_S = 0.02
 LISTING_TIMEOUT_S = 120.0
 _READ_BYTES = 65536
 
 
 class StepFailed(Exception):
-    """A step of a build did not work. The message is one sentence, `said` the end of the program's own words."""
+    """A program or a step of a build did not work: the message is one sentence, `said` the program's last words."""
 
     def __init__(self, sentence: str, said: str = "") -> None:
         super().__init__(sentence)
@@ -36,6 +38,7 @@ class Program:
     uid: int = 0
     gid: int = 0
     place: str = "/"
+    groups: Sequence[int] = ()
 
 
 class Shell:
@@ -60,6 +63,16 @@ class Shell:
 
         Raises StepFailed if it cannot be started, ends with a status other than 0, or still runs at `until`.
         """
+        status, told = self.finish(program, until, what)
+        if status != 0:
+            raise StepFailed(f"{what} ended with status {status}", told)
+        return told
+
+    def finish(self, program: Program, until: float, what: str) -> tuple[int, str]:
+        """Run it to its end: its exit status, and the end of what it said.
+
+        Raises StepFailed if it cannot be started or still runs at `until`.
+        """
         process = self._start(program, what)
         said = bytearray()
         assert process.stdout is not None
@@ -71,13 +84,11 @@ class Shell:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             ended = process.poll() is not None
-            process.wait()
+            system.give_up(process)
         told = printable(bytes(said))
         if not ended:
             raise StepFailed(f"{what} did not end in time", told)
-        if process.returncode != 0:
-            raise StepFailed(f"{what} ended with status {process.returncode}", told)
-        return told
+        return process.returncode, told
 
     def listing(self, argv: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> str:
         """All that a quick program printed, and not only its end. Raises StepFailed."""
@@ -113,7 +124,7 @@ class Shell:
                 umask=0o022,
                 user=program.uid if other else None,
                 group=program.gid if other else None,
-                extra_groups=[] if other else None,
+                extra_groups=list(program.groups) if other else None,
             )
         except (OSError, subprocess.SubprocessError, ValueError) as problem:
             raise StepFailed(f"{what} cannot be started ({problem})") from problem
@@ -130,7 +141,8 @@ class Shell:
                 return
             self._meanwhile(last_line(bytes(said)))
             if silent:
-                self._sleep(LOOK_EVERY_S)
+                # Most often it is a moment from its end.
+                self._sleep(SOON_S)
             else:
                 select.select([output], [], [], LOOK_EVERY_S)
 

@@ -44,7 +44,7 @@ class Talk:
         self._seed = seed
         self._channel = channel
         self._credential = credential
-        self._bearer = f"{seed.attempt}.{credential}"
+        self.bearer = f"{seed.attempt}.{credential}"
         self._clock = clock
         self._sleep = sleep
         self._poll_s = 50.0
@@ -89,7 +89,7 @@ class Talk:
         taken_since: float | None = None
         while True:
             asked_at = self._clock()
-            answer = self._ask_for_ever("GET", "/v1/assignment", bearer=self._bearer, timeout_s=timeout_s)
+            answer = self._ask_for_ever("GET", "/v1/assignment", bearer=self.bearer, timeout_s=timeout_s)
             if answer.status == 200:
                 return answer.body
             if answer.status == 409:
@@ -109,6 +109,11 @@ class Talk:
                 self._sleep(1.0)
 
     @property
+    def poll_s(self) -> float:
+        """How long the hub keeps a question waiting."""
+        return self._poll_s
+
+    @property
     def report_s(self) -> float:
         """Seconds between two reports, as the hub last said."""
         return self._report_s
@@ -120,7 +125,7 @@ class Talk:
     def report(self, message: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Send one report; the answer to it, or None when the hub is away or will not listen now."""
         try:
-            answer = self._ask("POST", "/v1/report", bearer=self._bearer, body=message, timeout_s=ASK_TIMEOUT_S)
+            answer = self._ask("POST", "/v1/report", bearer=self.bearer, body=message, timeout_s=ASK_TIMEOUT_S)
         except Away as problem:
             self._note_away(problem)
             self._next_report = self._clock() + self._backoff.next_s()

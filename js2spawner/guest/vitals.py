@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-GPU_QUERY = "name,utilization.gpu,memory.used,memory.total"
-GPU_TIMEOUT_S = 10.0
 MOST_GPUS = 16
 GIB = 1024**3
 
@@ -26,26 +22,6 @@ class Gpu:
     memory_total_mb: float
 
 
-def gpus() -> list[Gpu]:
-    """The GPUs that answer; none when there is no `nvidia-smi` or its driver does not answer in time."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    try:
-        done = subprocess.run(
-            [program, f"--query-gpu={GPU_QUERY}", "--format=csv,noheader,nounits"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=GPU_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    if done.returncode != 0:
-        return []
-    return parse_gpus(done.stdout[:16384].decode(errors="replace"))
-
-
 def parse_gpus(text: str) -> list[Gpu]:
     """Read `nvidia-smi --format=csv,noheader,nounits`."""
     found = []
@@ -57,17 +33,25 @@ def parse_gpus(text: str) -> list[Gpu]:
     return found
 
 
-def health(home: str, present_gpus: list[Gpu]) -> Mapping[str, Any]:
-    """The `health` object of a report (docs/handshake.md, "POST /v1/report"); `home` names the disk that counts."""
+def usage(place: Path) -> tuple[float, float, float]:
+    """GiB used and in all, of the disk that a place is on, and what is left for who is no root."""
+    disk = os.statvfs(place if place.exists() else "/")
+    # Without an inode to spare there is no room either.
+    left = disk.f_bavail if disk.f_favail or not disk.f_files else 0
+    block = disk.f_frsize / GIB
+    return round((disk.f_blocks - disk.f_bfree) * block, 3), round(disk.f_blocks * block, 3), round(left * block, 3)
+
+
+def health(disk_gb: tuple[float, float], present_gpus: list[Gpu]) -> Mapping[str, Any]:
+    """The `health` object of a report (docs/handshake.md, "POST /v1/report"); `disk_gb` is used, and in all."""
     memory = _meminfo()
     total_mb = memory.get("MemTotal", 0) / 1024
-    disk = os.statvfs(home if Path(home).exists() else "/")
     return {
         "load1": round(os.getloadavg()[0], 2),
         "memory_used_mb": round(total_mb - memory.get("MemAvailable", 0) / 1024),
         "memory_total_mb": round(total_mb),
-        "disk_used_gb": round((disk.f_blocks - disk.f_bfree) * disk.f_frsize / GIB, 2),
-        "disk_total_gb": round(disk.f_blocks * disk.f_frsize / GIB, 2),
+        "disk_used_gb": round(disk_gb[0], 2),
+        "disk_total_gb": round(disk_gb[1], 2),
         "uptime_s": round(float(Path("/proc/uptime").read_text().split()[0])),
         "gpus": [vars(gpu) for gpu in present_gpus],
     }

@@ -156,7 +156,7 @@ def test_the_server_runs_as_the_user_and_cannot_read_what_the_agent_keeps(inside
     told = inside("""
 run = RunDir(pathlib.Path("/run/js2"))
 run.keep("assignment", {"token": "hub-token"})
-run.publish({})
+run.publish("lease", {})
 script = "id -u; id -g; id -G; pwd; cat /run/js2/secret/assignment.json; cat /run/js2/public/lease.json; cat $KEY"
 certificates = {"key": "KEY", "certificate": "C", "authority": "A"}
 given = wanted(argv=["sh", "-c", script], env={"KEY": "/run/js2/tls/server.key"}, certificates=certificates)
@@ -230,17 +230,17 @@ told = [taken.name, taken.uid, taken.home, os.path.isdir("/home/bob")]
 def test_an_account_that_was_given_over_when_the_power_failed_is_still_given_to_the_next(inside: Any) -> None:
     told = inside("""
 account.ensure(wanted(), made_here)
-really = account._run
+really = account.must
 def run_and_fail(command, *arguments):
     really(command, *arguments)
     if "--login" in arguments:
         raise KeyboardInterrupt
-account._run = run_and_fail
+account.must = run_and_fail
 try:
     account.ensure(wanted(name="bob"), made_here)
 except KeyboardInterrupt:
     pass
-account._run = really
+account.must = really
 told = [account.ensure(wanted(name=name), made_here).home for name in ("bob", "carol")]
 """)
     assert told == ["/home/bob", "/home/carol"]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from js2spawner.guest.identity import Identity
 from js2spawner.guest.life import Life, Stage
+from js2spawner.guest.machine import Machine
 from js2spawner.guest.rundir import RunDir
 
 
@@ -44,7 +45,8 @@ def test_kernels_are_looked_at_with_every_third_report_and_no_more_often_while_a
     run, identity = RunDir(tmp_path / "run"), Identity(tmp_path / "state")
     saving = SimpleNamespace(word=lambda: "save-1" if hub.order else "", obey=lambda _answer: None)
     hub, kernels = Hub(), Kernels()
-    life = Life(cast("Any", hub), run, identity, cast("Any", saving), lambda: now[0], lambda _: None, privileged=False)
+    machine = Machine(lambda: now[0], lambda _: None, privileged=False, disks=cast("Any", None))
+    life = Life(cast("Any", hub), run, identity, cast("Any", saving), machine)
     life._notebook, life._stage = cast("Any", kernels), Stage("listening", "a")
 
     def reports(at: range) -> int:

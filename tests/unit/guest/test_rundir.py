@@ -19,7 +19,7 @@ def mode(path: Path) -> int:
 def test_secrets_are_for_the_agent_and_the_lease_is_for_everybody(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "js2")
     run.keep("assignment", {"id": "a"})
-    run.publish({"why": "idle"})
+    run.publish("lease", {"why": "idle"})
     assert (mode(run.path), mode(run.secret), mode(run.public)) == (0o711, 0o700, 0o755)
     assert {mode(file) for file in run.secret.iterdir()} == {0o600}
     assert mode(run.public / "lease.json") == 0o644
@@ -69,9 +69,9 @@ def test_a_lease_that_there_is_no_room_for_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunDir(tmp_path / "js2")
-    run.publish({"why": "idle"})
+    run.publish("lease", {"why": "idle"})
     monkeypatch.setattr(os, "fchmod", no_room)
-    run.publish({"why": "age"})
+    run.publish("lease", {"why": "age"})
     assert (run.public / "lease.json").read_text() == '{"why": "idle"}'
     assert len(list(run.public.iterdir())) == 1
 

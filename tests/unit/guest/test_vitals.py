@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from js2spawner.guest import vitals
+from js2spawner.guest.gpu import Gpus
 from js2spawner.guest.vitals import Gpu
 from js2spawner.handshake.messages import report_from
 from tests.unit.handshake.books import report_json
@@ -40,11 +41,11 @@ def test_only_a_gpu_that_answers_counts(
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert len(vitals.gpus()) == count
+    assert len(Gpus().now()) == count
 
 
 def test_the_hub_takes_these_figures_as_they_are(tmp_path: Path) -> None:
-    told = json.loads(json.dumps(vitals.health(str(tmp_path), [Gpu("A100", 1.0, 2.0, 3.0)])))
+    told = json.loads(json.dumps(vitals.health(vitals.usage(tmp_path)[:2], [Gpu("A100", 1.0, 2.0, 3.0)])))
     health = report_from(json.dumps(report_json(health=told)).encode()).health
     assert 0 < health.memory_used_mb < health.memory_total_mb
     assert 0 < health.disk_used_gb < health.disk_total_gb
