@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -13,9 +14,9 @@ from aiohttp import web
 class MachineSpec:
     """Everything a machine is made from; the metadata service and the config drive show parts of it to the guest.
 
-    `key` is a public SSH key. `volumes` are Cinder volume ids attached at boot. `boot_seconds` is how long the
-    pretended boot lasts between power-on and the start of the guest program. `gpu` is the GPU's name, from the flavor's
-    extra specs.
+    `key` is a public SSH key. `volumes` are the ids of the Cinder volumes attached to it. `boot_seconds` is how long
+    the pretended boot lasts between power-on and the start of the guest program. `gpu` is the GPU's name, from the
+    flavor's extra specs.
     """
 
     server_id: str
@@ -77,6 +78,21 @@ class Hypervisor(Protocol):
     async def enforce(self, server_id: str, rules: Sequence[Ingress]) -> None:
         """Let in what `rules` admit and nothing else, replacing what was said before."""
 
+    async def attach(self, server_id: str, volume_id: str) -> None:
+        """Bring a volume in, while the machine runs or for when it does. Attaching what is there does nothing."""
+
+    async def detach(self, server_id: str, volume_id: str) -> None:
+        """Take a volume out, whatever the machine is doing with it."""
+
+    async def grown(self, server_id: str, volume_id: str) -> None:
+        """A volume of the machine is larger now."""
+
+    def held_still(self, server_id: str, volume_id: str) -> AbstractAsyncContextManager[None]:
+        """For as long as the block lasts the machine writes nothing to a volume, and what it wrote before is there."""
+
+    async def export(self, server_id: str, shares: Mapping[str, bool]) -> None:
+        """The machine may mount these shares and no others; True is read-only."""
+
     def metadata_app(self, lookup: Callable[[str], MachineSpec | None]) -> web.Application:
         """The metadata service; `lookup` finds an instance by the source address of a request."""
 
@@ -87,12 +103,15 @@ class NoMachines:
     def __init__(self) -> None:
         self.on: dict[str, MachineSpec] = {}
         self.rules: dict[str, tuple[Ingress, ...]] = {}
+        self.volumes: dict[str, set[str]] = {}
+        self.exports: dict[str, Mapping[str, bool]] = {}
 
     async def start(self) -> None:
         """Nothing outlives this process."""
 
     async def boot(self, spec: MachineSpec) -> None:
         self.on[spec.server_id] = spec
+        self.volumes[spec.server_id] = set(spec.volumes)
 
     async def power_off(self, server_id: str, *, hard: bool = False) -> None:  # noqa: ARG002
         self.on.pop(server_id, None)
@@ -102,7 +121,8 @@ class NoMachines:
 
     async def destroy(self, server_id: str) -> None:
         self.on.pop(server_id, None)
-        self.rules.pop(server_id, None)
+        for known in (self.rules, self.volumes, self.exports):
+            known.pop(server_id, None)
 
     async def snapshot(self, server_id: str, image_id: str) -> None:
         """A machine without files has nothing to copy."""
@@ -119,6 +139,21 @@ class NoMachines:
 
     async def enforce(self, server_id: str, rules: Sequence[Ingress]) -> None:
         self.rules[server_id] = tuple(rules)
+
+    async def attach(self, server_id: str, volume_id: str) -> None:
+        self.volumes.setdefault(server_id, set()).add(volume_id)
+
+    async def detach(self, server_id: str, volume_id: str) -> None:
+        self.volumes.get(server_id, set()).discard(volume_id)
+
+    async def grown(self, server_id: str, volume_id: str) -> None:
+        """A machine without devices sees none grow."""
+
+    def held_still(self, server_id: str, volume_id: str) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
+        return nullcontext()
+
+    async def export(self, server_id: str, shares: Mapping[str, bool]) -> None:
+        self.exports[server_id] = dict(shares)
 
     def metadata_app(self, lookup: Callable[[str], MachineSpec | None]) -> web.Application:
         async def instance(request: web.Request) -> web.Response:

@@ -25,6 +25,7 @@ PHASES: Mapping[str, float] = {
     "unshelving": 0.2,
     "rebuilding": 0.3,
     "resizing": 0.3,
+    "reserving": 0.1,
     "attaching": 0.2,
     "detaching": 0.2,
     "volume": 0.2,

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from js2spawner.cli import main
 from js2spawner.cloud.errors import QuotaExceeded
-from js2spawner.library import scratch
+from js2spawner.library import baked, scratch
 from js2spawner.library.builds import DISK, BootReport, Build, Builds
 from js2spawner.library.commands.in_cloud import told
 from js2spawner.library.converting import CannotPublish
@@ -58,7 +58,8 @@ class Desk:
     def built(self, number: int = 1) -> Build:
         definition = read(self.folder / "images", "small")
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        build = Build("small", f"2026112{number}T000000Z-1a2b3c4d", definition.key, "scratch", now)
+        made_with = baked.digest(definition)
+        build = Build("small", f"2026112{number}T000000Z-1a2b3c4d", definition.key, "scratch", now, made_with=made_with)
         data = b"disk %d" % number
         build = replace(
             build, disk_sha512=sha512(data).hexdigest(), boot=BootReport(now, "tcg", {}, smoke=definition.smoke_key)

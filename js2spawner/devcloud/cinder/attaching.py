@@ -1,14 +1,20 @@
-"""The life of a volume: attached and detached together by Nova and Cinder, as one change to two records."""
+"""The life of a volume at a server: attached and detached together by Nova, Cinder and the machine."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.files import sweep
-from js2spawner.devcloud.records import AttachedVolume, Server, Snapshot, Volume, VolumeAttachment
+from js2spawner.devcloud.records import AttachedVolume, Behaviour, Server, Snapshot, Volume, VolumeAttachment
 
-_SETTLED = {"creating": "available", "extending": "available", "detaching": "available"}
+log = logging.getLogger(__name__)
+
+_SETTLED = {"creating": "available", "extending": "available", "detaching": "available", "uploading": "available"}
+OFFLOADED = "shelved_offloaded"
 
 
 def volume_in(cloud: DevCloud, project_id: str, volume_id: str) -> Volume | None:
@@ -16,46 +22,85 @@ def volume_in(cloud: DevCloud, project_id: str, volume_id: str) -> Volume | None
     return volume if volume and volume.project_id == project_id else None
 
 
-def set_status(cloud: DevCloud, volume_id: str, status: str, *, only_from: str) -> None:
+def set_status(cloud: DevCloud, volume_id: str, status: str, *, only_from: str) -> bool:
     """Move a volume on, unless something else has happened to it in the meantime."""
     volume = cloud.store.get(Volume, volume_id)
-    if volume is not None and volume.status == only_from:
-        cloud.store.put(replace(volume, status=status, updated=cloud.clock.now()))
+    if volume is None or volume.status != only_from:
+        return False
+    cloud.store.put(replace(volume, status=status, updated=cloud.clock.now()))
+    return True
 
 
-def attach(cloud: DevCloud, server: Server, volume: Volume, *, with_server: bool, tag: str | None) -> AttachedVolume:
-    """Begin to attach: reserved, attaching, in-use. Nova lists the attachment at once."""
+def attach(
+    cloud: DevCloud, server: Server, volume: Volume, plain: AttachedVolume, behaviour: Behaviour
+) -> AttachedVolume:
+    """Begin to attach: reserved, attaching, in-use. Nova lists the attachment at once.
+
+    At a server that is offloaded it stays reserved until that is on a host again.
+    """
     used = {known.device for known in server.volumes}
     device = next(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz" if f"/dev/sd{letter}" not in used)
-    attached = AttachedVolume(volume.id, device, new_id(), new_id(), with_server, tag)
+    attached = replace(plain, device=device)
     cloud.store.put(replace(server, volumes=(*server.volumes, attached), updated=cloud.clock.now()))
     cloud.store.put(replace(volume, status="reserved", updated=cloud.clock.now()))
-
-    def attaching() -> None:
-        set_status(cloud, volume.id, "attaching", only_from="reserved")
-        cloud.life.later("attaching", in_use)
-
-    def in_use() -> None:
-        now_known = cloud.store.get(Volume, volume.id)
-        if now_known is not None and now_known.status == "attaching":
-            cloud.store.put(_held(cloud, now_known, server.id, attached))
-
-    cloud.life.later("attaching", attaching)
+    if server.vm_state != OFFLOADED:
+        cloud.life.spawn(_attach(cloud, server.id, attached, behaviour))
     return attached
 
 
-def detach(cloud: DevCloud, server: Server, volume: Volume) -> None:
+async def _attach(cloud: DevCloud, server_id: str, attached: AttachedVolume, behaviour: Behaviour) -> None:
+    volume_id = attached.volume_id
+
+    async def bring() -> None:
+        if _holds(cloud, server_id, volume_id):
+            await cloud.hypervisor.attach(server_id, volume_id)
+
+    if not await cloud.life.passed("reserving", behaviour):
+        return
+    set_status(cloud, volume_id, "attaching", only_from="reserved")
+    if not await cloud.life.passed("attaching", behaviour):
+        return
+    if not await _worked(bring, "attaching", behaviour, volume_id):
+        _drop(cloud, server_id, volume_id)
+        release(cloud, volume_id)
+    elif _holds(cloud, server_id, volume_id):
+        hold(cloud, server_id, attached)
+    else:
+        await _worked(lambda: cloud.hypervisor.detach(server_id, volume_id), "", Behaviour(), volume_id)
+    await cloud.store.flush()
+
+
+def detach(cloud: DevCloud, server: Server, volume: Volume, behaviour: Behaviour) -> None:
     """Begin to detach: detaching, then available and no longer on the server."""
     cloud.store.put(replace(volume, status="detaching", updated=cloud.clock.now()))
+    cloud.life.spawn(_detach(cloud, server.id, volume.id, behaviour))
 
-    def done() -> None:
-        _release(cloud, volume.id)
-        holder = cloud.store.get(Server, server.id)
-        if holder is not None:
-            left = tuple(known for known in holder.volumes if known.volume_id != volume.id)
-            cloud.store.put(replace(holder, volumes=left, updated=cloud.clock.now()))
 
-    cloud.life.later("detaching", done)
+async def _detach(cloud: DevCloud, server_id: str, volume_id: str, behaviour: Behaviour) -> None:
+    if not await cloud.life.passed("detaching", behaviour):
+        return
+    took = lambda: cloud.hypervisor.detach(server_id, volume_id)  # noqa: E731, a name for one call
+    if await _worked(took, "detaching", behaviour, volume_id):
+        release(cloud, volume_id)
+        _drop(cloud, server_id, volume_id)
+    else:
+        set_status(cloud, volume_id, "in-use", only_from="detaching")
+    await cloud.store.flush()
+
+
+async def _worked(
+    do: Callable[[], Coroutine[Any, Any, None]], phase: str, behaviour: Behaviour, volume_id: str
+) -> bool:
+    """Whether a machine did as it was asked; a fault script may say that it did not."""
+    if behaviour.error and behaviour.error_phase == phase:
+        log.info("volume %s: %s fails as scripted", volume_id, phase)
+        return False
+    try:
+        await do()
+    except Exception:
+        log.exception("volume %s: %s failed", volume_id, phase or "letting go")
+        return False
+    return True
 
 
 def detach_all(cloud: DevCloud, server: Server) -> None:
@@ -67,15 +112,23 @@ def detach_all(cloud: DevCloud, server: Server) -> None:
                 cloud.store.remove(volume)
                 cloud.life.spawn(sweep(cloud))
         else:
-            _release(cloud, attached.volume_id)
+            release(cloud, attached.volume_id)
 
 
-def attach_at_boot(cloud: DevCloud, server: Server) -> None:
-    """The volumes a create asks for are in use as soon as the server is accepted."""
-    for attached in server.volumes:
+def reserve_all(cloud: DevCloud, server: Server) -> Server:
+    """A server that leaves its host keeps its volumes for itself, but none of them is in use."""
+    kept = tuple(replace(attached, attachment_id=new_id()) for attached in server.volumes)
+    for attached in kept:
         volume = cloud.store.get(Volume, attached.volume_id)
         if volume is not None:
-            cloud.store.put(_held(cloud, volume, server.id, attached))
+            cloud.store.put(replace(volume, status="reserved", attachments=(), updated=cloud.clock.now()))
+    return replace(server, volumes=kept)
+
+
+def hold_all(cloud: DevCloud, server: Server) -> None:
+    """What a server that comes to a host has of volumes is in use from then on."""
+    for attached in server.volumes:
+        hold(cloud, server.id, attached)
 
 
 def settle(cloud: DevCloud) -> None:
@@ -86,30 +139,48 @@ def settle(cloud: DevCloud) -> None:
         elif volume.status in ("reserved", "attaching"):
             for server in cloud.servers(volume.project_id):
                 for attached in server.volumes:
-                    if attached.volume_id == volume.id:
-                        cloud.store.put(_held(cloud, volume, server.id, attached))
+                    if attached.volume_id == volume.id and server.vm_state != OFFLOADED:
+                        hold(cloud, server.id, attached)
         elif volume.status == "detaching":
-            _release(cloud, volume.id)
+            release(cloud, volume.id)
             for server in cloud.servers(volume.project_id):
-                left = tuple(known for known in server.volumes if known.volume_id != volume.id)
-                if left != server.volumes:
-                    cloud.store.put(replace(server, volumes=left))
+                _drop(cloud, server.id, volume.id)
         elif volume.status in _SETTLED:
-            set_status(cloud, volume.id, _SETTLED[volume.status], only_from=volume.status)
+            settled = "in-use" if volume.attachments else _SETTLED[volume.status]
+            set_status(cloud, volume.id, settled, only_from=volume.status)
     for snapshot in cloud.store.all(Snapshot):
         if snapshot.status == "creating":
-            cloud.store.put(replace(snapshot, status="available"))
+            # Nobody knows how much of it was copied.
+            cloud.store.put(replace(snapshot, status="error"))
         elif snapshot.status == "deleting":
             cloud.store.remove(snapshot)
 
 
-def _held(cloud: DevCloud, volume: Volume, server_id: str, attached: AttachedVolume) -> Volume:
-    now = cloud.clock.now()
-    held = VolumeAttachment(attached.attachment_id, server_id, attached.device, now)
-    return replace(volume, status="in-use", attachments=(held,), updated=now)
+def hold(cloud: DevCloud, server_id: str, attached: AttachedVolume) -> None:
+    volume = cloud.store.get(Volume, attached.volume_id)
+    if volume is not None and volume.status in ("reserved", "attaching", "in-use"):
+        now = cloud.clock.now()
+        held = VolumeAttachment(attached.attachment_id, server_id, attached.device, now)
+        cloud.store.put(replace(volume, status="in-use", attachments=(held,), updated=now))
 
 
-def _release(cloud: DevCloud, volume_id: str) -> None:
+def release(cloud: DevCloud, volume_id: str) -> None:
     volume = cloud.store.get(Volume, volume_id)
     if volume is not None:
         cloud.store.put(replace(volume, status="available", attachments=(), updated=cloud.clock.now()))
+
+
+def _holds(cloud: DevCloud, server_id: str, volume_id: str) -> bool:
+    server = cloud.store.get(Server, server_id)
+    return server is not None and server.vm_state != "deleted" and _is_on(server, volume_id)
+
+
+def _is_on(server: Server, volume_id: str) -> bool:
+    return any(known.volume_id == volume_id for known in server.volumes)
+
+
+def _drop(cloud: DevCloud, server_id: str, volume_id: str) -> None:
+    server = cloud.store.get(Server, server_id)
+    if server is not None and _is_on(server, volume_id):
+        left = tuple(known for known in server.volumes if known.volume_id != volume_id)
+        cloud.store.put(replace(server, volumes=left, updated=cloud.clock.now()))

@@ -7,10 +7,11 @@ from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
 from js2spawner.devcloud.cinder.common import checked_metadata, remove
+from js2spawner.devcloud.cinder.content import snap
 from js2spawner.devcloud.clock import iso_micro
 from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.errors import HTML, Refusal
-from js2spawner.devcloud.records import Snapshot, Volume
+from js2spawner.devcloud.records import Behaviour, Snapshot, Volume
 
 
 async def list_snapshots(call: Call) -> Answer:
@@ -41,7 +42,7 @@ async def create_snapshot(call: Call) -> Answer:
         now, now, checked_metadata(asked.get("metadata") or {}),
     )  # fmt: skip
     call.cloud.store.put(snapshot)
-    call.cloud.life.later("volume", lambda: _snapshot_done(call.cloud, snapshot.id))
+    call.cloud.life.spawn(_create(call.cloud, snapshot, call.behaviour or Behaviour()))
     return Answer({"snapshot": {**_snapshot_view(snapshot), "updated_at": None}}, 202)
 
 
@@ -56,10 +57,15 @@ async def delete_snapshot(call: Call) -> Answer:
     return Answer(status=202, content_type=HTML)
 
 
-def _snapshot_done(cloud: DevCloud, key: str) -> None:
-    snapshot = cloud.store.get(Snapshot, key)
-    if snapshot is not None and snapshot.status == "creating":
-        cloud.store.put(replace(snapshot, status="available"))
+async def _create(cloud: DevCloud, snapshot: Snapshot, behaviour: Behaviour) -> None:
+    if not await cloud.life.passed("volume", behaviour):
+        return
+    failing = behaviour.error and behaviour.error_phase == "volume"
+    made = not failing and await snap(cloud, snapshot)
+    known = cloud.store.get(Snapshot, snapshot.id)
+    if known is not None and known.status == "creating":
+        cloud.store.put(replace(known, status="available" if made else "error", updated=cloud.clock.now()))
+    await cloud.store.flush()
 
 
 def _snapshot_of(call: Call) -> Snapshot:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
-from js2spawner.devcloud.cinder.attaching import set_status
+from js2spawner.devcloud.cinder.attaching import set_status, volume_in
 from js2spawner.devcloud.cinder.common import (
     TEXT_AT_MOST,
     VOLUME_TYPE,
@@ -16,10 +16,11 @@ from js2spawner.devcloud.cinder.common import (
     invalid,
     remove,
 )
+from js2spawner.devcloud.cinder.content import fill, grow
 from js2spawner.devcloud.clock import iso_micro
 from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.errors import HTML, Refusal
-from js2spawner.devcloud.records import Image, Snapshot, Volume
+from js2spawner.devcloud.records import Behaviour, Image, Snapshot, Volume
 
 _BACKEND = "2f3f0d8e-4b0c-4a59-9d0b-0f2f5f6f7a10"
 _MALFORMED = "The server could not comply with the request since it is either malformed or otherwise incorrect."
@@ -51,7 +52,7 @@ async def create_volume(call: Call) -> Answer:
     name, metadata = _name(asked.get("name")), checked_metadata(asked.get("metadata") or {})
     size = _size(asked)
     _check_offers(call, asked)
-    size = size or _snapshot_size(call, asked)
+    size = size or _source_size(call, asked)
     check_room(call, 1, size)
     now = call.cloud.clock.now()
     volume = Volume(
@@ -71,9 +72,18 @@ async def create_volume(call: Call) -> Answer:
         source_volume_id=asked.get("source_volid"),
     )
     call.cloud.store.put(volume)
-    if not (call.behaviour and call.behaviour.stuck):
-        call.cloud.life.later("volume", lambda: set_status(call.cloud, volume.id, "available", only_from="creating"))
+    image_id = str(asked.get("imageRef") or "")
+    call.cloud.life.spawn(_create(call.cloud, volume, image_id, call.behaviour or Behaviour()))
     return Answer({"volume": {**_view(call, volume), "updated_at": None}}, 202)
+
+
+async def _create(cloud: DevCloud, volume: Volume, image_id: str, behaviour: Behaviour) -> None:
+    if not await cloud.life.passed("volume", behaviour):
+        return
+    failing = behaviour.error and behaviour.error_phase == "volume"
+    made = not failing and await fill(cloud, volume, image_id)
+    set_status(cloud, volume.id, "available" if made else "error", only_from="creating")
+    await cloud.store.flush()
 
 
 async def show_volume(call: Call) -> Answer:
@@ -156,7 +166,7 @@ def _size(asked: dict[str, Any]) -> int:
     """The size asked for; zero where a source says it."""
     size = asked.get("size")
     if size is None:
-        if not asked.get("snapshot_id"):
+        if not asked.get("snapshot_id") and not asked.get("source_volid"):
             raise Refusal(400, _MALFORMED)
         return 0
     if isinstance(size, int) and size < 1:
@@ -174,14 +184,21 @@ def _check_offers(call: Call, asked: dict[str, Any]) -> None:
     image = call.cloud.store.get(Image, str(asked.get("imageRef"))) if asked.get("imageRef") else None
     if asked.get("imageRef") and image is None:
         raise Refusal(400, "Invalid image identifier or unable to access requested image.")
-    if asked.get("snapshot_id"):
-        _snapshot_size(call, asked)
+    _source_size(call, asked)
     zone = asked.get("availability_zone")
     if zone not in (None, ZONE):
         raise Refusal(400, f"Availability zone '{zone}' is invalid.")
 
 
-def _snapshot_size(call: Call, asked: dict[str, Any]) -> int:
+def _source_size(call: Call, asked: dict[str, Any]) -> int:
+    """The size of what the volume is to be a copy of. Raises Refusal when that is not there."""
+    if asked.get("source_volid"):
+        source = volume_in(call.cloud, call.project_id, str(asked["source_volid"]))
+        if source is None:
+            raise Refusal(404, f"Volume {asked['source_volid']} could not be found.")
+        return source.size_gb
+    if not asked.get("snapshot_id"):
+        return 0
     key = str(asked["snapshot_id"])
     snapshot = call.cloud.store.get(Snapshot, key)
     if snapshot is None or snapshot.project_id != call.project_id:
@@ -204,10 +221,17 @@ def _extend(call: Call, volume: Volume, arguments: dict[str, Any]) -> Answer:
         sizes = f"(current: {volume.size_gb}, extended: {size})"
         raise Refusal(400, f"Invalid input received: New size for extend must be greater than current size. {sizes}.")
     check_room(call, 0, size - volume.size_gb)
-    before = volume.status
-    call.cloud.store.put(replace(volume, status="extending" if before == "available" else before, size_gb=size))
-    call.cloud.life.later("volume", lambda: set_status(call.cloud, volume.id, "available", only_from="extending"))
+    grown = call.cloud.store.put(replace(volume, status="extending", size_gb=size))
+    call.cloud.life.spawn(_grow(call.cloud, grown, volume.status, call.behaviour or Behaviour()))
     return Answer(status=202)
+
+
+async def _grow(cloud: DevCloud, volume: Volume, before: str, behaviour: Behaviour) -> None:
+    if not await cloud.life.passed("volume", behaviour):
+        return
+    await grow(cloud, volume)
+    set_status(cloud, volume.id, before, only_from="extending")
+    await cloud.store.flush()
 
 
 def _cut(call: Call, found: list[Volume]) -> tuple[list[Volume], list[dict[str, str]]]:

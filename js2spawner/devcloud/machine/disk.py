@@ -1,8 +1,10 @@
 """The files of a machine on the host: made before power-on, kept while it is off, copied into images, removed with it.
 
-    machines/<server id>/   spec.json  power.json  console.log  view/  run/  disk/  config-drive/  gpu/
+    machines/<server id>/   spec.json  power.json  console.log  control.sock  view/  run/  disk/  config-drive/  gpu/
+                            programs/  devices/
     images/<image id>/      as `disk/`: {etc,home,opt,root,srv}
-    volumes/<volume id>/
+    volumes/<volume id>     see volumes.py
+    shares/<share id>/
 
 Everything lies below one folder that only its owner may enter.
 """
@@ -14,11 +16,13 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from base64 import b64decode, b64encode
 from dataclasses import fields
 from pathlib import Path
 
 from js2spawner.devcloud.hypervisor import MachineSpec
+from js2spawner.devcloud.machine import mount_program
 from js2spawner.devcloud.machine.cloud_config import own_hostname
 from js2spawner.devcloud.machine.gpu import make_gpu
 from js2spawner.devcloud.machine.metadata import write_config_drive
@@ -42,7 +46,7 @@ class Disks:
         self._directory = directory
 
     def make_folders(self) -> None:
-        for name in ("machines", "images", "volumes"):
+        for name in ("machines", "images", "volumes", "shares"):
             (self._directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def machine(self, server_id: str) -> Path:
@@ -50,6 +54,9 @@ class Disks:
 
     def volume(self, volume_id: str) -> Path:
         return self._directory / "volumes" / _checked(volume_id)
+
+    def share(self, share_id: str) -> Path:
+        return self._directory / "shares" / _checked(share_id)
 
     def machines(self) -> list[Path]:
         folder = self._directory / "machines"
@@ -65,15 +72,19 @@ class Disks:
         if not (machine / "disk").exists():
             self._format(machine, spec, private=private)
         _complete(machine / "disk")
-        _replace(machine / "spec.json", _spec_to_json(spec))
+        self.remember(spec)
         shutil.rmtree(machine / "config-drive", ignore_errors=True)
         if spec.config_drive:
             write_config_drive(machine / "config-drive", spec)
         if spec.gpu is not None:
             make_gpu(machine / "gpu", spec.gpu)
-        for volume_id in spec.volumes:
-            self.volume(volume_id).mkdir(mode=0o755, exist_ok=True)
+        if private:
+            _write_stand_ins(machine / "programs")
         return machine
+
+    def remember(self, spec: MachineSpec) -> None:
+        """What the machine is made from, for a later life of ours."""
+        _replace(self.machine(spec.server_id) / "spec.json", _spec_to_json(spec))
 
     def _format(self, machine: Path, spec: MachineSpec, *, private: bool) -> None:
         fresh = machine / "disk.new"
@@ -115,6 +126,14 @@ class Disks:
         machine = self.machine(server_id)
         if machine.exists():
             shutil.rmtree(machine)
+
+
+def _write_stand_ins(folder: Path) -> None:
+    folder.mkdir(mode=0o755, exist_ok=True)
+    source = Path(mount_program.__file__).read_text()
+    for name in mount_program.PROGRAMS:
+        _replace(folder / name, f"#!{sys.executable} -IS\n{source}")
+        (folder / name).chmod(0o755)
 
 
 def _complete(disk: Path) -> None:

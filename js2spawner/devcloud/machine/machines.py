@@ -7,7 +7,9 @@ import logging
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +23,7 @@ from js2spawner.devcloud.machine.disk import Disks
 from js2spawner.devcloud.machine.firewall import Firewall, Guarded
 from js2spawner.devcloud.machine.gpu import set_gpu_load
 from js2spawner.devcloud.machine.inside.plan import Plan
+from js2spawner.devcloud.machine.plugs import Plugged, Plugs
 from js2spawner.devcloud.machine.power import MachineError, Powered
 
 log = logging.getLogger(__name__)
@@ -51,9 +54,11 @@ class Machines:
         self._guest = guest
         self._private = os.geteuid() == 0 if private is None else private
         self._disks = Disks(self._directory)
+        self._plugs = Plugs(self._disks, private=self._private)
         self._on: dict[str, Powered] = {}
         self._specs: dict[str, MachineSpec] = {}
         self._rules: dict[str, tuple[Ingress, ...]] = {}
+        self._exports: dict[str, Mapping[str, bool]] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._under_way: set[asyncio.Task[object]] = set()
         self._firewall = Firewall(self._guarded)
@@ -92,6 +97,10 @@ class Machines:
     async def snapshot(self, server_id: str, image_id: str) -> None:
         await self._in_turn(server_id, lambda: asyncio.to_thread(self._copy_frozen, server_id, image_id))
 
+    def known(self, server_id: str) -> MachineSpec:
+        """What a machine is made from by now, the volumes that came and went included. Raises KeyError."""
+        return self._specs[server_id]
+
     def running(self, server_id: str) -> bool:
         powered = self._on.get(server_id)
         return powered is not None and not powered.off.is_set()
@@ -117,6 +126,33 @@ class Machines:
         self._rules[server_id] = tuple(rules)
         if self.running(server_id):
             await self._firewall.look_again()
+
+    async def attach(self, server_id: str, volume_id: str) -> None:
+        await self._in_turn(server_id, lambda: self._attach(server_id, volume_id))
+
+    async def detach(self, server_id: str, volume_id: str) -> None:
+        await self._in_turn(server_id, lambda: self._detach(server_id, volume_id))
+
+    async def grown(self, server_id: str, volume_id: str) -> None:
+        if self.running(server_id):
+            await self._in_turn(server_id, lambda: asyncio.to_thread(self._plugs.grown, server_id, volume_id))
+
+    @asynccontextmanager
+    async def held_still(self, server_id: str, volume_id: str) -> AsyncIterator[None]:
+        if not self.running(server_id):
+            yield
+            return
+        still = self._plugs.held_still(server_id, volume_id)
+        await asyncio.to_thread(still.__enter__)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(still.__exit__, None, None, None)
+
+    async def export(self, server_id: str, shares: Mapping[str, bool]) -> None:
+        self._exports[server_id] = dict(shares)
+        if self.running(server_id):
+            await self._in_turn(server_id, lambda: asyncio.to_thread(self._plugs.export, server_id, shares))
 
     def metadata_app(self, lookup: Callable[[str], MachineSpec | None]) -> web.Application:
         return metadata.metadata_app(lookup)
@@ -160,7 +196,11 @@ class Machines:
         if fresh_console:
             (folder / "console.log").unlink(missing_ok=True)
         self._specs[spec.server_id] = spec
-        self._on[spec.server_id] = await power.switch_on(self._plan(spec, folder))
+        plugged = await asyncio.to_thread(self._plugs.open_all, spec)
+        try:
+            self._on[spec.server_id] = await power.switch_on(self._plan(spec, folder, plugged))
+        finally:
+            plugged.close()
 
     async def _switch_off(self, server_id: str, *, hard: bool) -> None:
         powered = self._on.get(server_id)
@@ -176,10 +216,29 @@ class Machines:
         await self._switch_off(server_id, hard=hard)
         await self._switch_on(spec, fresh_console=hard)
 
+    async def _attach(self, server_id: str, volume_id: str) -> None:
+        """For a machine that is off: there when it is switched on."""
+        if self.running(server_id):
+            await asyncio.to_thread(self._plugs.plug, server_id, volume_id)
+        self._remember_volumes(server_id, volume_id, attached=True)
+
+    async def _detach(self, server_id: str, volume_id: str) -> None:
+        if self.running(server_id):
+            await asyncio.to_thread(self._plugs.unplug, server_id, volume_id)
+        self._remember_volumes(server_id, volume_id, attached=False)
+
+    def _remember_volumes(self, server_id: str, volume_id: str, *, attached: bool) -> None:
+        spec = self._specs.get(server_id)
+        if spec is not None:
+            others = tuple(known for known in spec.volumes if known != volume_id)
+            self._specs[server_id] = replace(spec, volumes=(*others, volume_id) if attached else others)
+            self._disks.remember(self._specs[server_id])
+
     async def _remove(self, server_id: str) -> None:
         await self._switch_off(server_id, hard=True)
         self._specs.pop(server_id, None)
         self._rules.pop(server_id, None)
+        self._exports.pop(server_id, None)
         await asyncio.to_thread(self._disks.destroy, server_id)
 
     def _copy_frozen(self, server_id: str, image_id: str) -> None:
@@ -193,19 +252,22 @@ class Machines:
             if server_id in self._rules and not powered.off.is_set()
         }
 
-    def _plan(self, spec: MachineSpec, folder: Path) -> Plan:
+    def _plan(self, spec: MachineSpec, folder: Path, plugged: Plugged) -> Plan:
         return Plan(
             server_id=spec.server_id,
             hostname=own_hostname(spec),
             directory=str(folder),
             private=self._private,
             trees=(*programs.needed_trees(), *self._guest_tree()),
-            volumes=tuple((str(self._disks.volume(volume)), f"/mnt/volumes/{volume}") for volume in spec.volumes),
             hidden=str(self._directory),
             guest=self._guest_command(spec, folder),
             environment=self._environment(spec, folder),
             boot_seconds=spec.boot_seconds,
             guest_dead=spec.guest_dead,
+            disks=plugged.disks,
+            folders=plugged.folders,
+            exports=self._plugs.exports(self._exports.get(spec.server_id, {})),
+            stand_ins=str(folder / "programs"),
         )
 
     def _guest_tree(self) -> tuple[str, ...]:
@@ -220,7 +282,8 @@ class Machines:
         command += ["--source-address", spec.address, "--run-dir", run_dir, "--state-dir", state_dir]
         if spec.config_drive:
             command += ["--config-drive", str(mnt / "config-drive")]
-        return (*command, *([] if self._private else ["--unprivileged"]))
+        own = ["--unprivileged", "--disks", str(self._plugs.links(spec.server_id))]
+        return (*command, *([] if self._private else own))
 
     def _environment(self, spec: MachineSpec, folder: Path) -> dict[str, str]:
         search_path, home = programs.search_path(), "/root"

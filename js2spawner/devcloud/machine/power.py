@@ -135,6 +135,7 @@ def _start(plan: Plan) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=console,
             start_new_session=True,
+            pass_fds=tuple(descriptor for _, descriptor in plan.disks),
         )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
 from js2spawner.devcloud.cinder.attaching import attach, detach, volume_in
+from js2spawner.devcloud.cloud import new_id
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.neutron.groups import find_group
 from js2spawner.devcloud.neutron.networks import usable
 from js2spawner.devcloud.neutron.ports import bound, interfaces, made_for, ports_of, release
 from js2spawner.devcloud.nova.found import in_state, server_of, unlocked
 from js2spawner.devcloud.nova.schema import is_uuid, refuse
-from js2spawner.devcloud.records import ActionEntry, AttachedVolume, Port, Server, Volume, WantedInterface
+from js2spawner.devcloud.records import ActionEntry, AttachedVolume, Behaviour, Port, Server, Volume, WantedInterface
 
 _ATTACHABLE = ("active", "stopped", "shelved", "shelved_offloaded", "resized")
 
@@ -46,9 +47,9 @@ async def attach_volume(call: Call) -> Answer:
         )
     in_state(server, "attach_volume", *_ATTACHABLE)
     ends = bool(asked.get("delete_on_termination")) and call.at_least(79)
-    held = attach(
-        call.cloud, _with_action(call, server, "attach_volume"), volume, with_server=ends, tag=asked.get("tag")
-    )
+    plain = AttachedVolume(key, "", new_id(), new_id(), ends, asked.get("tag"))
+    noted = _with_action(call, server, "attach_volume")
+    held = attach(call.cloud, noted, volume, plain, call.behaviour or Behaviour())
     if call.at_least(101):
         return Answer(status=202)
     view = _volume_view(call, server, held)
@@ -70,7 +71,7 @@ async def detach_volume(call: Call) -> Answer:
             f"'in-use' and attach_status must be 'attached' to detach. Currently: status: '{status}'",
         )
     in_state(server, "detach_volume", *_ATTACHABLE)
-    detach(call.cloud, _with_action(call, server, "detach_volume"), volume)
+    detach(call.cloud, _with_action(call, server, "detach_volume"), volume, call.behaviour or Behaviour())
     return Answer(status=202)
 
 

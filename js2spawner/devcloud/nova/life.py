@@ -16,7 +16,7 @@ from js2spawner.devcloud.neutron.ports import interfaces
 from js2spawner.devcloud.nova import machine_of
 from js2spawner.devcloud.nova.plans import PLANS, SHUTDOWN, Step
 from js2spawner.devcloud.nova.view import forget
-from js2spawner.devcloud.records import ActionEntry, Operation, Port, Server, ServerFault
+from js2spawner.devcloud.records import ActionEntry, Behaviour, Operation, Port, Server, ServerFault
 from js2spawner.devcloud.scheduler import NoValidHost
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Life:
                 self._powering_on.add(server.id)
                 self.spawn(self._power_on_again(server))
             elif server.vm_state in ("active", "resized"):
-                self.spawn(machine_of.enforce(self._cloud, server.id))
+                self.spawn(machine_of.bring_up_to_date(self._cloud, server))
         self.spawn(self._watch_power())
         self.spawn(sweep(self._cloud))
 
@@ -74,6 +74,13 @@ class Life:
     def later(self, phase: str, do: Callable[[], None]) -> None:
         """Do something to the records once a phase has passed."""
         self.spawn(self._later(phase, do))
+
+    async def passed(self, phase: str, behaviour: Behaviour) -> bool:
+        """Wait for a phase to pass; False for one that never ends."""
+        if behaviour.stuck == phase:
+            return False
+        await self._cloud.clock.sleep(self._cloud.latencies.phase_s(phase, self._cloud.random))
+        return True
 
     async def network_changed(self, server_id: str) -> None:
         """Neutron says that something about a server's ports changed."""

@@ -59,6 +59,13 @@ async def power_on(cloud: DevCloud, server: Server) -> None:
     await cloud.hypervisor.boot(spec_of(cloud, server))
 
 
+async def bring_up_to_date(cloud: DevCloud, server: Server) -> None:
+    """What a machine that ran on without us has missed."""
+    await enforce(cloud, server.id)
+    for attached in server.volumes:
+        await cloud.hypervisor.attach(server.id, attached.volume_id)
+
+
 async def enforce(cloud: DevCloud, server_id: str) -> None:
     """Tell the hypervisor what the server's security groups let in now."""
     group_ids = tuple(group_id for port in ports_of(cloud, server_id) for group_id in port.group_ids)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from js2spawner.devcloud.cinder.attaching import detach_all
+from js2spawner.devcloud.cinder.attaching import detach_all, hold_all, reserve_all
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.files import sweep
 from js2spawner.devcloud.neutron.groups import default_group, find_group
@@ -153,10 +153,17 @@ def _shelved(cloud: DevCloud, server: Server) -> Server:
 def _offloaded(cloud: DevCloud, server: Server) -> Server:
     set_status(cloud, server.id, "DOWN")
     now = cloud.clock.now()
-    return replace(server, vm_state="shelved_offloaded", task_state=None, host=None, power_state=SHUTDOWN, updated=now)
+    gone = replace(server, vm_state="shelved_offloaded", task_state=None, host=None, power_state=SHUTDOWN, updated=now)
+    return reserve_all(cloud, gone)
+
+
+def _connected(cloud: DevCloud, server: Server) -> Server:
+    hold_all(cloud, server)
+    return replace(server, task_state="spawning", updated=cloud.clock.now())
 
 
 def _unshelved(cloud: DevCloud, server: Server) -> Server:
+    hold_all(cloud, server)
     _drop_shelved_image(cloud, server)
     set_status(cloud, server.id, "ACTIVE")
     return replace(_active(cloud, server), shelved_image_id="")
@@ -200,7 +207,7 @@ PLANS: dict[str, Plan] = {
             Step("scheduling", _placed),
             Step("claiming", task("networking")),
             Step("networking", _networked),
-            Step("block_devices", task("spawning"), when=lambda server: bool(server.volumes)),
+            Step("block_devices", _connected, when=lambda server: bool(server.volumes)),
             Step("spawning", _active, act=machine_of.power_on),
             Step("addresses", _addressed, when=lambda server: not server.interfaces),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,8 @@ from js2spawner.devcloud.machine.inside.plan import Plan
 
 
 def test_a_plan_arrives_as_it_was_sent():
-    plan = Plan(
-        "id", "host", "/d", True, ("/a", "/b"), (("/v", "/mnt/v"),), "/d", ("python",), {"HOME": "/"}, 1.5, False
-    )
+    plan = Plan("id", "host", "/d", True, ("/a", "/b"), "/d", ("python",), {"HOME": "/"}, 1.5, False)
+    plan = replace(plan, disks=(("v", 7),), folders=(("f", "/v/f"),), exports=(("s", "/s", True),), stand_ins="/p")
     assert Plan.from_json(plan.to_json()) == plan
 
 

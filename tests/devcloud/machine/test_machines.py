@@ -134,16 +134,6 @@ async def test_an_image_of_a_running_machine_holds_its_files(lab: Lab):
     assert await lab.run(spec, "echo alive") == "alive\n"
 
 
-@needs_root
-async def test_a_volume_keeps_its_files_from_machine_to_machine(private_lab: Lab):
-    lab = private_lab
-    first = await lab.boot(a_spec(volumes=("vol-1",)))
-    await lab.run(first, "echo kept > /mnt/volumes/vol-1/note")
-    await lab.machines.destroy(first.server_id)
-    second = await lab.boot(a_spec(volumes=("vol-1",)))
-    assert await lab.run(second, "cat /mnt/volumes/vol-1/note") == "kept\n"
-
-
 async def test_shutdown_ends_every_machine_and_keeps_its_files(lab: Lab):
     first, second = await lab.boot(), await lab.boot()
     await lab.machines.shutdown()

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import sys
 from pathlib import Path
 
 from .console import Console
+from .guard import Guard, control_socket
 from .init import Init
 from .linux import (
     CLONE_NEWIPC,
@@ -40,24 +42,40 @@ def say(word: str) -> None:
     os.close(nothing)
 
 
-def guard(child: int) -> int:
-    """Outside the PID namespace: pass signals on to its first process, wait for its end. Our death is its death.
-
-    The kernel ends a namespace with its first process, and that process only after all others (pid_namespaces(7)).
-    """
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
-    signal.signal(signal.SIGINT, lambda *_: os.kill(child, signal.SIGKILL))
-    say("")
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
 def enter_private_view(plan: Plan) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     sethostname(plan.hostname)
     make_view(plan)
     keep_capabilities(frozenset(KEPT_CAPABILITIES.values()))
+
+
+def divide(plan: Plan) -> int | None:
+    """Become two: the guard, which returns the machine's exit code when it is off, and the first process (None).
+
+    The guard serves requests from within the view, and the first process starts nothing before they are served.
+    """
+    control = control_socket(Path(plan.directory))
+    unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC)
+    # Who stands in the root of the host stands in that of the view once it has changed places (pivot_root(2)).
+    os.chdir("/")
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child:
+        theirs.close()
+        say("")
+        if not ours.recv(1):
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return Guard(child, control, dict(plan.disks), serving=lambda: ours.send(b"1")).run()
+    ours.close()
+    enter_private_view(plan)
+    for _, descriptor in plan.disks:
+        os.close(descriptor)
+    control.close()
+    theirs.send(b"1")
+    theirs.recv(1)
+    theirs.close()
+    return None
 
 
 def main() -> int:
@@ -67,10 +85,9 @@ def main() -> int:
     try:
         console = Console(Path(plan.directory, "console.log"))
         if plan.private:
-            unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC)
-            if child := os.fork():
-                return guard(child)
-            enter_private_view(plan)
+            code = divide(plan)
+            if code is not None:
+                return code
         else:
             prctl(PR_SET_CHILD_SUBREAPER, 1)
     except OSError as problem:

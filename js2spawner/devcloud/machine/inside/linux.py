@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import fcntl
 import os
 import platform
 import struct
@@ -47,9 +49,24 @@ KEPT_CAPABILITIES = {
 }
 _CAPABILITY_VERSION_3 = 0x20080522
 _AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
 _MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+# include/uapi/linux/fs.h and ext4.h: _IOWR('X', 119, int), _IOWR('X', 120, int), _IOR('X', 125, __u32) and
+# _IOW('f', 16, __u64).
+_FIFREEZE = 0xC0045877
+_FITHAW = 0xC0045878
+_EXT4_SHUTDOWN = 0x8004587D
+_EXT4_RESIZE = 0x40086610
+_EXT4_SHUTDOWN_NOLOGFLUSH = 2
+_LOOP_SET_CAPACITY = 0x4C07
+_BLKGETSIZE64 = 0x80081272
 # Numbers from 424 on are the same on every architecture; pivot_root is older than that.
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
 _SYS_MOUNT_SETATTR = 442
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 
@@ -82,6 +99,72 @@ def set_mount_attributes(target: Path, attributes: int) -> None:
     wanted = ctypes.create_string_buffer(struct.pack("QQQQ", attributes, 0, 0, 0), 32)
     arguments = (_AT_FDCWD, os.fsencode(target), _AT_RECURSIVE, wanted, ctypes.c_size_t(32))
     _checked(_libc.syscall(_SYS_MOUNT_SETATTR, *arguments), f"mount_setattr {target}")
+
+
+def detached_copy(source: Path, attributes: int) -> int:
+    """A mount of a folder that is nowhere yet: a descriptor that `place` puts into any mount namespace (Linux 5.2)."""
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
+    tree = _checked(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), flags), f"open_tree {source}")
+    wanted = ctypes.create_string_buffer(struct.pack("QQQQ", attributes, 0, 0, 0), 32)
+    arguments = (tree, b"", ctypes.c_uint(_AT_EMPTY_PATH), wanted, ctypes.c_size_t(32))
+    try:
+        _checked(_libc.syscall(_SYS_MOUNT_SETATTR, *arguments), f"mount_setattr {source}")
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def place(tree: int, target: Path) -> None:
+    """Mount what `detached_copy` made on a folder of this mount namespace."""
+    arguments = (tree, b"", _AT_FDCWD, os.fsencode(target), ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH))
+    _checked(_libc.syscall(_SYS_MOVE_MOUNT, *arguments), f"move_mount on {target}")
+
+
+def unmount(target: Path, *, lazy: bool = False) -> None:
+    flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
+    _checked(_libc.umount2(os.fsencode(target), flags), f"umount of {target}")
+
+
+def cut_off(mounted: Path, device: int) -> None:
+    """What the loss of its disk does to an ext4 file system: nothing more is written, everything asked of it fails."""
+    _on_file_system(mounted, device, _EXT4_SHUTDOWN, struct.pack("I", _EXT4_SHUTDOWN_NOLOGFLUSH))
+
+
+def hold_still(mounted: Path, device: int) -> None:
+    """All is written, and nothing more until `go_on`."""
+    _on_file_system(mounted, device, _FIFREEZE, struct.pack("i", 0))
+
+
+def go_on(mounted: Path, device: int) -> None:
+    _on_file_system(mounted, device, _FITHAW, struct.pack("i", 0))
+
+
+def grow_ext4(mounted: Path, device: int, device_bytes: int) -> None:
+    """Let a mounted file system use all of its device."""
+    blocks = device_bytes // os.statvfs(mounted).f_frsize
+    _on_file_system(mounted, device, _EXT4_RESIZE, struct.pack("Q", blocks))
+
+
+def _on_file_system(folder: Path, device: int, request: int, argument: bytes) -> None:
+    """Raises OSError when something else lies there by now: these calls must never reach a file system of the host."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if os.fstat(opened).st_dev != device:
+            raise OSError(errno.EBUSY, f"{folder} is covered by another mount")
+        fcntl.ioctl(opened, request, argument)
+    finally:
+        os.close(opened)
+
+
+def take_new_size(loop: int) -> None:
+    """A loop device sees that its file has grown."""
+    fcntl.ioctl(loop, _LOOP_SET_CAPACITY, 0)
+
+
+def size_bytes(device: int) -> int:
+    """Of a block device."""
+    return int(struct.unpack("Q", fcntl.ioctl(device, _BLKGETSIZE64, b"\0" * 8))[0])
 
 
 def become_root_directory(new_root: Path) -> None:

@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass
 class Plan:
     """One power-on. Paths are the host's; it goes through a pipe, never argv.
 
-    `private` asks for namespaces of its own. `trees` are shown read-only at their own paths, `volumes` are
-    (host path, path inside) pairs, `hidden` is never visible even if it lies below a tree. `guest` is the argument
-    vector of the guest program, started with `environment` after a boot of `boot_seconds`, unless `guest_dead`.
+    `private` asks for namespaces of its own. `trees` are shown read-only at their own paths, `hidden` is never visible
+    even if it lies below a tree. Of the volumes that are attached at power-on, `disks` are (id, descriptor of the open
+    block device) pairs and `folders` are (id, host path) ones; `exports` are shared folders that the machine may mount:
+    (id, host path, whether read-only). `stand_ins` is the folder of the programs that are shown in place of the host's.
+    `guest` is the argument vector of the guest program, started with `environment` after a boot of `boot_seconds`,
+    unless `guest_dead`.
     """
 
     server_id: str
@@ -21,12 +24,15 @@ class Plan:
     directory: str
     private: bool
     trees: tuple[str, ...]
-    volumes: tuple[tuple[str, str], ...]
     hidden: str
     guest: tuple[str, ...]
     environment: Mapping[str, str]
     boot_seconds: float
     guest_dead: bool
+    disks: tuple[tuple[str, int], ...] = ()
+    folders: tuple[tuple[str, str], ...] = ()
+    exports: tuple[tuple[str, str, bool], ...] = ()
+    stand_ins: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -36,5 +42,6 @@ class Plan:
         fields = json.loads(text)
         for name in ("trees", "guest"):
             fields[name] = tuple(fields[name])
-        fields["volumes"] = tuple((host, inside) for host, inside in fields["volumes"])
+        for name in ("disks", "folders", "exports"):
+            fields[name] = tuple(tuple(entry) for entry in fields[name])
         return cls(**fields)

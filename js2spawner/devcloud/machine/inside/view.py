@@ -8,9 +8,11 @@ What stays shared is the network (the machine is one address of the host's loopb
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 
+from . import disks
 from .linux import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOSUID,
@@ -65,10 +67,14 @@ def make_view(plan: Plan) -> None:
     _show_own_files(root, machine)
     for tree in plan.trees:
         _show(Path(tree).resolve(), root, tree, read_only=True)
-    for host, inside in plan.volumes:
-        _show(Path(host), root, inside)
+    _replace_programs(root, Path(plan.stand_ins))
+    for volume_id, host in plan.folders:
+        _show(Path(host), root, str(disks.FOLDERS / volume_id))
+    for share_id, host, read_only in plan.exports:
+        _show(Path(host), root, str(disks.EXPORTS / share_id), read_only=read_only)
     _hide(root, Path(plan.hidden))
     _make_devices(root)
+    _show_volumes(root, plan)
     _make_kernel_files(root)
     become_root_directory(root)
     # A remount of a bind changes that one mount only: not the writable ones below it.
@@ -106,6 +112,17 @@ def _show_programs(root: Path) -> None:
             _show(host, root, name, read_only=True)
 
 
+def _replace_programs(root: Path, stand_ins: Path) -> None:
+    """Lay ours over the programs that cannot do their work in here; theirs stay reachable beside the stand-ins."""
+    for program in sorted(stand_ins.iterdir()):
+        for folder in ("usr/bin", "usr/sbin", "bin", "sbin"):
+            covered = root / folder / program.name
+            if covered.is_file() and not (root / folder).is_symlink() and not covered.is_symlink():
+                _show(covered, root, f"mnt/programs/{program.name}", read_only=True)
+                mount(str(program), covered, "", MS_BIND)
+                set_mount_attributes(covered, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV)
+
+
 def _show_own_files(root: Path, machine: Path) -> None:
     for name in ("etc", "home", "opt", "root", "srv"):
         _show(machine / "disk" / name, root, name)
@@ -113,13 +130,16 @@ def _show_own_files(root: Path, machine: Path) -> None:
         host = Path("/etc", name)
         if host.exists():
             _show(host, root, f"etc/{name}", read_only=True)
-    for name, mode in {"tmp": "1777", "run": "755", "var": "755", "mnt": "755"}.items():
+    for name, mode in {"tmp": "1777", "run": "755", "var": "755", "mnt": "755", "data": "755"}.items():
         (root / name).mkdir()
         mount(name, root / name, "tmpfs", _EPHEMERAL, f"mode={mode}")
     for name in ("var/cache", "var/lib", "var/log", "var/mail", "var/spool", "var/tmp", "run/lock"):
         (root / name).mkdir(mode=0o755)
     (root / "var/tmp").chmod(0o1777)
     (root / "var/run").symlink_to("/run")
+    # What a share holds is seen where root mounts it, and nowhere else.
+    for name, bits in {"run/devcloud": 0o700, "run/devcloud/exports": 0o700, "mnt/volumes": 0o711}.items():
+        (root / name).mkdir(mode=bits)
     for name in ("config-drive", "gpu"):
         if (machine / name).is_dir():
             _show(machine / name, root, f"mnt/{name}", read_only=True)
@@ -145,6 +165,14 @@ def _make_devices(root: Path) -> None:
     mount("devpts", devices / "pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
     (devices / "shm").mkdir()
     mount("shm", devices / "shm", "tmpfs", _EPHEMERAL, "mode=1777")
+
+
+def _show_volumes(root: Path, plan: Plan) -> None:
+    """In place before anything runs, as with a machine whose disks are there when it is switched on."""
+    for volume_id, descriptor in plan.disks:
+        disks.show_disk(root, volume_id, os.fstat(descriptor).st_rdev)
+    for volume_id, _ in plan.folders:
+        disks.show_link(root, volume_id, str(disks.FOLDERS / volume_id))
 
 
 def _give_boot_id(root: Path, processes: Path) -> None:
