@@ -26,6 +26,7 @@ async function act(button) {
   const deleting = button.dataset.do === "delete";
   if (deleting && !window.confirm(`Delete the server “${row.dataset.title}”? Its name and its choices are forgotten.`)) return;
   if ("saving" in row.dataset && !window.confirm(`“${row.dataset.title}” is being saved. Stop it now, and throw the copy away?`)) return;
+  if ("loses" in row.dataset && !window.confirm(`“${row.dataset.title}” has no home that stays. Stop it now, and delete all files on it?`)) return;
   row.querySelectorAll("button").forEach((each) => { each.disabled = true; });
   row.querySelector(".js2-state").textContent = deleting ? "deleting…" : "stopping…";
   await attempt(`“${row.dataset.title}” could not be ${deleting ? "deleted" : "stopped"}`, row, async () => {
@@ -90,7 +91,8 @@ function tellEnd(row, lease) {
 
 function warn(row, lease) {
   const banner = document.getElementById("js2-lease");
-  document.getElementById("js2-lease-text").textContent = rows.length > 1 ? `${row.dataset.title}: ${lease.sentence}` : lease.sentence;
+  const told = [lease.sentence, lease.then?.then_sentence].filter(Boolean).join(" ");
+  document.getElementById("js2-lease-text").textContent = rows.length > 1 ? `${row.dataset.title}: ${told}` : told;
   const button = document.getElementById("js2-keep");
   button.hidden = !lease.can_extend;
   button.dataset.row = rows.indexOf(row);

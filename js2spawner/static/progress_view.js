@@ -12,6 +12,7 @@ const announced = new Set();
 /** Draws everything; `now` is the hub's time in milliseconds. */
 export function draw(picture, now) {
   if (picture.image) set(part("js2-what"), `${picture.image} on ${picture.flavor}${picture.attempt > 1 ? ` · attempt ${picture.attempt}` : ""}`);
+  else if (picture.place) set(part("js2-what"), "It starts by itself when it is your turn.");
   set(part("js2-heading"), headingOf(picture));
   drawPlace(picture.place);
   drawRetries(picture);

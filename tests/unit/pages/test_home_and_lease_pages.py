@@ -118,6 +118,59 @@ def test_a_server_that_is_not_running_has_no_end_to_warn_of():
     assert "cannot be extended" not in page.html
 
 
+PARTING = {
+    "then": "delete",
+    "home_stays": True,
+    "then_sentence": "The instance is then deleted. Your home stays.",
+    "ways": [
+        {"name": "on", "title": "Keep it running", "text": "All goes on.", "su_per_hour": 32},
+        {"name": "delete", "title": "Deleted", "text": "Your home stays.", "su_per_hour": 0},
+        {"name": "shelve", "title": "On the shelf", "text": "As it is.", "su_per_hour": 0},
+    ],
+}
+
+
+def test_a_lease_says_what_follows_what_stays_and_what_each_way_costs():
+    page = lease(then=PARTING)
+    assert page.unclosed == []
+    assert "Your home stays." in page.one("header", **{"class": "js2-head"}).text
+    prices = [each.text for each in page.all("span") if "js2-way-price" in each.classes]
+    assert prices == ["32 SU per hour", "0 SU per hour", "0 SU per hour"]
+    assert page.one("form", action="/hub/js2/servers/alice/box")
+    assert page.one("button", name="do")["value"] == "shelve"
+
+
+def test_a_lease_of_a_server_without_a_home_says_that_everything_goes():
+    page = lease(then=PARTING | {"home_stays": False, "then_sentence": "deleted with everything on it"})
+    (loud,) = [each for each in page.all("p") if "is-loss" in each.classes]
+    assert "everything" in loud.text
+
+
+def test_what_lies_on_the_shelf_comes_back_with_one_click_and_costs_nothing_meanwhile():
+    shelf = {"state_text": "on the shelf", "ends": "deleted in 13 days if not brought back"}
+    page = home(a_spawner(shelf_of=lambda name: shelf if name == "box" else None), a_spawner("box"))
+    assert page.unclosed == []
+    (back,) = page.all("button", value="back")
+    assert "form" in back.inside
+    assert page.one("form", action="/hub/js2/servers/alice/box")
+    row = page.one("tr", data_title="Box")
+    assert "0 SU per hour" in row.text
+    assert "13 days" in row.text
+    assert page.all("button", data_do="delete") == []
+
+
+def test_a_stop_says_when_it_shelves_and_is_asked_twice_when_it_loses_files():
+    shelving = home(a_spawner(active=True, ready=True, farewell=lambda: PARTING | {"then": "shelve"}))
+    assert shelving.by_id("stop").text.startswith("Stop and shelve")
+    losing = home(a_spawner(active=True, ready=True, farewell=lambda: PARTING | {"home_stays": False}))
+    assert losing.one("tr", data_title="Default server").has("data-loses")
+    assert not shelving.one("tr", data_title="Default server").has("data-loses")
+
+
+def test_the_home_page_leads_to_the_list_of_servers():
+    assert home(a_spawner()).one("a", href="/hub/js2/servers?mine=1")
+
+
 def sign_in(**context: Any) -> Page:
     common = {
         "authenticator": SimpleNamespace(request_otp=False),
