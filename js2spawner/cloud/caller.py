@@ -44,6 +44,8 @@ _HEARD = "compute"
 # being closed and then has to be treated as a lost answer.
 _KEEP_ALIVE_S = 4.0
 
+_PIECE_BYTES = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
@@ -60,10 +62,22 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """Where the many bytes of an answer go: `begin` is told whether they are the rest that was asked for or all of it,
+    then `take` gets them one piece after another. Patience as with `Stream`.
+    """
+
+    begin: Callable[[bool], Awaitable[None]]
+    take: Callable[[bytes], Awaitable[None]]
+    stall_s: float
+    longest_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request. `service` is the catalogue's type; `operation` labels metrics; `headers` never carry a secret.
 
-    The body is `body` as JSON, or `stream`.
+    The body is `body` as JSON, or `stream`. The answer is JSON, or goes into `sink`.
     """
 
     service: str
@@ -74,6 +88,7 @@ class Call:
     body: object = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     stream: Stream | None = None
+    sink: Sink | None = None
 
 
 def path(*segments: str) -> str:
@@ -187,7 +202,7 @@ class Caller:
         # aiohttp's errors hold the request and with it the token, so none of them is kept as a cause.
         try:
             async with (
-                _patience(call.stream) as patience,
+                _patience(call.stream or call.sink) as patience,
                 self._open_session().request(
                     call.method,
                     url,
@@ -201,7 +216,7 @@ class Caller:
                     allow_redirects=False,
                 ) as response,
             ):
-                return await self._answer(call, response)
+                return await self._answer(call, response, patience)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(_said(error)) from None
         except aiohttp.InvalidURL:
@@ -211,16 +226,19 @@ class Caller:
 
     def _body(self, call: Call, patience: asyncio.Timeout) -> dict[str, Any]:
         """What aiohttp is given of a body, and how long it may take in all."""
-        if call.stream is None:
+        if call.stream is None and call.sink is None:
             return {"json": call.body}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s)
-        return {"data": _watched(call.stream, patience), "timeout": timeout}
+        return {"data": _watched(call.stream, patience) if call.stream else None, "timeout": timeout}
 
-    async def _answer(self, call: Call, response: aiohttp.ClientResponse) -> Json:
+    async def _answer(self, call: Call, response: aiohttp.ClientResponse, patience: asyncio.Timeout) -> Json:
         if response.status in (429, 503):
             self._throttle.slow_down(retry_after_s(response.headers, now=datetime.now(UTC)))
         elif response.status < 500:
             self._throttle.ease()
+        if 200 <= response.status < 300 and call.sink is not None:
+            await _pour(response, call.sink, patience)
+            return {}
         if 200 <= response.status < 300:
             body = await _read(response, ANSWER_AT_MOST)
             if len(body) > ANSWER_AT_MOST:
@@ -242,9 +260,9 @@ class Caller:
         return self._session
 
 
-def _patience(stream: Stream | None) -> asyncio.Timeout:
-    """The time a stream has until its next chunk is taken; for other calls aiohttp keeps the time."""
-    return asyncio.timeout(None if stream is None else stream.stall_s)
+def _patience(many: Stream | Sink | None) -> asyncio.Timeout:
+    """The time many bytes have until the next of them move; for other calls aiohttp keeps the time."""
+    return asyncio.timeout(None if many is None else many.stall_s)
 
 
 async def _watched(stream: Stream, patience: asyncio.Timeout) -> AsyncIterator[bytes]:
@@ -254,6 +272,16 @@ async def _watched(stream: Stream, patience: asyncio.Timeout) -> AsyncIterator[b
     async for chunk in stream.chunks():
         yield chunk
         patience.reschedule(min(now() + stream.stall_s, end))
+
+
+async def _pour(response: aiohttp.ClientResponse, sink: Sink, patience: asyncio.Timeout) -> None:
+    """The answer's bytes into their sink; each piece buys time for the next."""
+    now = asyncio.get_running_loop().time
+    end = now() + sink.longest_s
+    await sink.begin(response.status == 206)
+    async for chunk in response.content.iter_chunked(_PIECE_BYTES):
+        await sink.take(chunk)
+        patience.reschedule(min(now() + sink.stall_s, end))
 
 
 def _headers(call: Call) -> Mapping[str, str]:

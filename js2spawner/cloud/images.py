@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .caller import Call, Caller, Stream, path
+from .caller import Call, Caller, Sink, Stream, path
 from .errors import BadRequest
 from .reading import Json, instant, read, text, words
 from .records import Image, NewImage
@@ -89,6 +89,47 @@ class Images:
         stream = Stream(chunks=lambda: _chunks(file, told), size=size, stall_s=stall_s, longest_s=longest_s)
         where = path("images", image_id, "file")
         await self._caller.call(self._request("upload-image", "PUT", where, stream=stream))
+
+    async def download(
+        self,
+        image_id: str,
+        file: Path,
+        told: Callable[[int], None] = lambda _: None,
+        *,
+        stall_s: float = 300.0,
+        longest_s: float = 24 * 3600.0,
+    ) -> None:
+        """Fetch an image's data into a file. What the file holds already counts as their beginning, and is kept.
+
+        After an error the same call goes on where it was. Whoever needs to know compares the hash in the end.
+        Raises OSError for a file that cannot be opened.
+
+        Args:
+            told: called with the bytes that are there so far.
+            stall_s: seconds without progress after which the download is given up.
+            longest_s: seconds it may take in all.
+        """
+        await self.get(image_id)
+        with await asyncio.to_thread(file.open, "ab") as data:
+            had = there = data.tell()
+
+            async def begin(rest: bool) -> None:
+                nonlocal there
+                # A service that knows nothing of ranges gives all of it.
+                if not rest:
+                    await asyncio.to_thread(data.truncate, 0)
+                    there = 0
+
+            async def take(chunk: bytes) -> None:
+                nonlocal there
+                await asyncio.to_thread(data.write, chunk)
+                there += len(chunk)
+                told(there)
+
+            sink = Sink(begin=begin, take=take, stall_s=stall_s, longest_s=longest_s)
+            headers = {"Range": f"bytes={had}-"} if had else {}
+            where = path("images", image_id, "file")
+            await self._caller.call(self._request("download-image", "GET", where, headers=headers, sink=sink))
 
     async def update(
         self, image_id: str, *, put: Mapping[str, object] | None = None, remove: Iterable[str] = ()

@@ -178,3 +178,51 @@ def _disk(folder: Path) -> Path:
 def _uploadable(stand_in: StandIn, answer: Any) -> None:
     stand_in.on("GET", f"{IMAGES}/i", image("i", "2026-10-01T00:00:00Z", status="queued"))
     stand_in.on("PUT", f"{IMAGES}/i/file", answer)
+
+
+async def test_a_download_that_broke_off_goes_on_where_it_was(
+    images: Images, stand_in: StandIn, tmp_path: Path
+) -> None:
+    file = tmp_path / "home.raw"
+    file.write_bytes(b"0123")
+
+    async def rest(request: web.Request) -> web.Response:
+        assert request.headers["Range"] == "bytes=4-"
+        return web.Response(body=b"456789", status=206)
+
+    stand_in.on("GET", f"{IMAGES}/i", image("i", "2026-10-01T00:00:00Z"))
+    stand_in.on("GET", f"{IMAGES}/i/file", rest)
+    told: list[int] = []
+    await images.download("i", file, told.append)
+    assert file.read_bytes() == b"0123456789"
+    assert told[-1] == 10
+
+
+async def test_a_service_without_ranges_gives_all_of_it_and_nothing_is_there_twice(
+    images: Images, stand_in: StandIn, tmp_path: Path
+) -> None:
+    file = tmp_path / "home.raw"
+    file.write_bytes(b"0123")
+
+    async def everything(request: web.Request) -> web.Response:
+        return web.Response(body=b"0123456789")
+
+    stand_in.on("GET", f"{IMAGES}/i", image("i", "2026-10-01T00:00:00Z"))
+    stand_in.on("GET", f"{IMAGES}/i/file", everything)
+    await images.download("i", file)
+    assert file.read_bytes() == b"0123456789"
+
+
+async def test_a_download_without_progress_is_given_up(images: Images, stand_in: StandIn, tmp_path: Path) -> None:
+    async def stalls(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"01")
+        await asyncio.sleep(30)
+        return response
+
+    stand_in.on("GET", f"{IMAGES}/i", image("i", "2026-10-01T00:00:00Z"))
+    stand_in.on("GET", f"{IMAGES}/i/file", stalls)
+    with pytest.raises(errors.NoAnswer):
+        await images.download("i", tmp_path / "home.raw", stall_s=0.1)
+    assert (tmp_path / "home.raw").read_bytes() == b"01"
