@@ -42,7 +42,8 @@ class Seen:
 
 @dataclass
 class StandIn:
-    """`on()` says what to answer, `seen` is what came. Below /compute/v2.1, /image/v2, /network/v2.0, /volume/v3."""
+    """`on()` says what to answer, `seen` is what came. Below /compute/v2.1, /image/v2, /network/v2.0, /volume/v3,
+    /share/v2."""
 
     url: str = ""
     seen: list[Seen] = field(default_factory=list)
@@ -69,6 +70,7 @@ class StandIn:
             "image": f"{self.url}/image/v2",
             "network": f"{self.url}/network/v2.0",
             "block-storage": f"{self.url}/volume/v3",
+            "shared-file-system": f"{self.url}/share/v2",
         }
         plain = {"token": token, "endpoints": endpoints, "project_id": PROJECT, "lifetime_s": 3600.0}
         return Grant(**{**plain, "tls": ssl.create_default_context(), **changes})

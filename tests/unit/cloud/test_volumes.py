@@ -58,3 +58,56 @@ async def test_a_volume_grows_and_is_labelled(volumes: Volumes, stand_in: StandI
     await volumes.extend("v", 20)
     await volumes.set_metadata("v", {"k": "1"})
     assert [seen.body for seen in stand_in.seen] == [{"os-extend": {"new_size": 20}}, {"metadata": {"k": "1"}}]
+
+
+async def test_a_volume_that_is_attached_grows_with_the_version_that_allows_it(
+    volumes: Volumes, stand_in: StandIn
+) -> None:
+    stand_in.on("POST", f"{VOLUMES}/v/action", "", status=202)
+    await volumes.extend("v", 20, attached=True)
+    assert stand_in.seen[0].headers["OpenStack-API-Version"] == "volume 3.42"
+
+
+async def test_a_volume_is_made_from_a_snapshot_with_the_type_that_is_wanted(
+    volumes: Volumes, stand_in: StandIn
+) -> None:
+    stand_in.on("POST", VOLUMES, recorded("volume-from-snapshot"), status=202)
+    await volumes.create("home", 1, {}, volume_type="fast", snapshot_id="s")
+    asked = stand_in.seen[0].body["volume"]
+    assert (asked["volume_type"], asked["snapshot_id"]) == ("fast", "s")
+
+
+async def test_an_attached_volume_is_copied_by_force(volumes: Volumes, stand_in: StandIn) -> None:
+    stand_in.on("POST", "/volume/v3/snapshots", recorded("snapshot-made"), status=202)
+    snapshot = await volumes.create_snapshot("v", "home", {"js2_hub": "h"})
+    assert snapshot.status == "creating"
+    assert stand_in.seen[0].body["snapshot"]["force"] is True
+
+
+async def test_removing_metadata_that_is_not_there_is_no_error_but_a_lost_volume_is(
+    volumes: Volumes, stand_in: StandIn
+) -> None:
+    stand_in.on("DELETE", f"{VOLUMES}/v/metadata/k", recorded("volume-metadata-gone"), status=404)
+    await volumes.delete_metadata("v", "k")
+    stand_in.on("DELETE", f"{VOLUMES}/v/metadata/k", recorded("volume-gone"), status=404)
+    with pytest.raises(errors.Gone):
+        await volumes.delete_metadata("v", "k")
+
+
+async def test_who_is_about_to_have_a_volume_is_told_and_can_be_forgotten(volumes: Volumes, stand_in: StandIn) -> None:
+    held = {"id": "a1", "status": "reserved", "instance": "server-1", "volume_id": "v"}
+    other = {"id": "a2", "status": "attached", "instance": None, "volume_id": "w"}
+    stand_in.on("GET", "/volume/v3/attachments", {"attachments": [held, other]})
+    stand_in.on("DELETE", "/volume/v3/attachments/a1", {"attachments": []})
+    (hold,) = await volumes.holds("v")
+    assert (hold.id, hold.server_id, hold.status) == ("a1", "server-1", "reserved")
+    await volumes.drop_hold(hold.id)
+    assert {seen.headers["OpenStack-API-Version"] for seen in stand_in.seen} == {"volume 3.27"}
+
+
+async def test_a_hold_that_nova_stands_by_is_not_forgotten(volumes: Volumes, stand_in: StandIn) -> None:
+    # Cinder's own words (exception.ConflictNovaUsingAttachment).
+    words = "Detach volume from instance server-1 using the Compute API"
+    stand_in.on("DELETE", "/volume/v3/attachments/a1", {"conflict": {"code": 409, "message": words}}, status=409)
+    with pytest.raises(errors.Conflict):
+        await volumes.drop_hold("a1")
