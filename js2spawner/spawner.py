@@ -426,7 +426,7 @@ class Js2Spawner(OnPages, Spawner):
         if current is None:
             return None
         page = f"{self.hub.base_url}js2/lease/{self.user.escaped_name}/{self.name}".rstrip("/")
-        parting = self.farewell() or {"then": "delete", "home_stays": False}
+        parting = self.farewell() or {"then": "delete", "home_stays": False, "su_per_hour": None}
         return LeaseNotice(
             ends_at=current.ends_at,
             why=current.why,
@@ -434,4 +434,5 @@ class Js2Spawner(OnPages, Spawner):
             hub_page=page,
             then=parting["then"],
             home=parting["home_stays"],
+            su_per_hour=parting["su_per_hour"],
         )

@@ -132,7 +132,9 @@ def lease_from_json(told: Any) -> Mapping[str, Any]:
     lease = {"ends_at": ends_at, "why": told["why"], "warn": told["warn"], "hub_page": page}
     # What becomes of the instance and whether the home stays; hubs of before there were homes do not say.
     if told.get("then") in ("delete", "shelve") and isinstance(told.get("home"), bool):
-        lease.update(then=told["then"], home=told["home"])
+        price = told.get("su_per_hour")
+        known = isinstance(price, int | float) and not isinstance(price, bool) and 0 <= price < 1e6
+        lease.update(then=told["then"], home=told["home"], su_per_hour=price if known else None)
     return lease
 
 

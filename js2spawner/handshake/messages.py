@@ -223,8 +223,8 @@ class BuildStep:
 class Lease:
     """When and why this server ends unless somebody acts. `hub_page` is a path on the hub where one can.
 
-    `then` is what becomes of the instance, `home`: whether its user has one that stays. Everybody who can reach the
-    server's pages can read this.
+    `then` is what becomes of the instance, `home`: whether its user has one that stays, `su_per_hour` what it costs
+    until then. Everybody who can reach the server's pages can read this.
     """
 
     ends_at: datetime
@@ -233,11 +233,12 @@ class Lease:
     hub_page: str
     then: Literal["delete", "shelve"] = "delete"
     home: bool = False
+    su_per_hour: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         ends_at = self.ends_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         lease: dict[str, Any] = {"ends_at": ends_at, "why": self.why, "warn": self.warn, "hub_page": self.hub_page}
-        return {**lease, "then": self.then, "home": self.home}
+        return {**lease, "then": self.then, "home": self.home, "su_per_hour": self.su_per_hour}
 
 
 @dataclass(frozen=True, slots=True)

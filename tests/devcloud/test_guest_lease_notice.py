@@ -116,3 +116,25 @@ def test_a_link_to_anywhere_but_the_hub_opens_nothing(page: Page, tmp_path: Path
     page.get_by_role("button", name="Keep it running").click()
     expect(page.get_by_text("This server stops")).to_have_count(0)
     assert len(page.context.pages) == 1
+
+
+def test_the_notice_says_what_becomes_of_server_and_home_and_what_it_costs(page: Page, tmp_path: Path) -> None:
+    publish(tmp_path, then="delete", home=False, su_per_hour=32)
+    look_again(page)
+    notice = page.get_by_text("This server stops in 12 minutes").first
+    expect(notice).to_contain_text("It has no home that stays: all your files go.")
+    expect(notice).to_contain_text("Kept running it costs 32 SU an hour, afterwards nothing.")
+
+
+def test_the_status_bar_shows_the_gpu_and_the_home_and_a_nearly_full_home_is_told_once(
+    page: Page, tmp_path: Path
+) -> None:
+    gpu = {"name": "NVIDIA A100", "utilisation_percent": 62.4, "memory_used_mb": 14240, "memory_total_mb": 20480}
+    rundir.write(tmp_path / "public" / "gpus.json", json.dumps({"gpus": [gpu]}), 0o644)
+    home = {"state": "mounted", "used_gb": 9.3, "total_gb": 9.8, "notices": ["The climate data is not there."]}
+    rundir.write(tmp_path / "public" / "home.json", json.dumps(home), 0o644)
+    look_again(page)
+    status = page.locator(".js2-figures")
+    expect(status).to_have_text("GPU 62 % · 13.9 of 20.0 GB  Home 9.3 of 9.8 GB")
+    expect(page.get_by_text("Your home is nearly full.").first).to_be_visible()
+    expect(page.get_by_text("The climate data is not there.").first).to_be_visible()
