@@ -251,6 +251,9 @@ class Home:
             self._fill(owner, f"/proc/self/fd/{before}", place, until)
             if SKELETON.is_dir():
                 self._fill(owner, str(SKELETON), place, until)
+            # cp gave it the mode of what was copied.
+            with _opened(place) as top, contextlib.suppress(PermissionError):
+                os.fchmod(top, 0o700)
 
     def _own(self, owner: Account, place: Path, until: float) -> None:
         with _opened(place) as top:
