@@ -26,24 +26,25 @@ from js2spawner.decide import recover
 from js2spawner.failures import Failure, failure, failure_of
 from js2spawner.fleet.configuration import FleetNotReady
 from js2spawner.fleet.fleet import Fleet
+from js2spawner.fleet.homes import HomeFailed
 from js2spawner.fleet.reach import answers_http
 from js2spawner.fleet.records_json import dump, load
 from js2spawner.fleet.regions import NOTEBOOK_PORT, offers_of
-from js2spawner.fleet.starts import Request, Start, StartFailed, Tried
+from js2spawner.fleet.starts import StartFailed, Tried
 from js2spawner.fleet.store import StoreFailed
 from js2spawner.handshake.messages import Lease as LeaseNotice
-from js2spawner.instance import Ended, Owner, Plan, Record, Running
+from js2spawner.instance import Ended, Owner, Record, Running
 from js2spawner.lease import Lease, lease
 from js2spawner.options_shown import choices
 from js2spawner.refusals import LastFailure, StartRefused, refusal_of
 from js2spawner.saved import Saved
+from js2spawner.sightings import HomeTrouble
 from js2spawner.spawner_shown import OnPages
+from js2spawner.spawner_starting import WithTurns
+from js2spawner.wishes import HARD_END_SLACK_S
 
-# The fleet ends an instance by itself this long after its lease must have ended, should the culler never come.
-_HARD_END_SLACK_S = 3600.0
 
-
-class Js2Spawner(OnPages, Spawner):
+class Js2Spawner(OnPages, WithTurns, Spawner):
     """Gives every server of every user an OpenStack instance of its own."""
 
     reach_timeout_s = Float(
@@ -86,7 +87,7 @@ class Js2Spawner(OnPages, Spawner):
         if not super().ready:
             return False
         record = self.record
-        return record is None or record.over or isinstance(record.state, Running)
+        return record is None or record.parted or isinstance(record.state, Running)
 
     @property
     def last_failure(self) -> LastFailure | None:
@@ -190,6 +191,8 @@ class Js2Spawner(OnPages, Spawner):
             record = await self._bring_up(fleet, choice)
         except StartFailed as failed:
             raise await self._sorry(failed.why, failed.tried) from None
+        except HomeFailed as failed:
+            raise await self._sorry(failed.why) from None
         except CloudError as error:
             raise await self._sorry(failure_of(error)) from None
         except (FleetNotReady, StoreFailed) as error:
@@ -205,43 +208,6 @@ class Js2Spawner(OnPages, Spawner):
             self.api_token = record.api_token
         return self._url(record)
 
-    async def _bring_up(self, fleet: Fleet, choice: options.Choice) -> Record:
-        desk = fleet.desks[choice.region.name]
-        journal = fleet.journal_of_start(self.owner)
-        ids = await desk.ids(choice)
-        plan = Plan(
-            region=choice.region.name,
-            image=choice.saved.words.parent if choice.saved else choice.image.name,
-            image_id=ids.image_id,
-            image_title=choice.image.title,
-            flavor=choice.flavor.name,
-            flavor_id=ids.flavor_id,
-            network_id=ids.network_id,
-            security_groups=ids.security_groups,
-            gpu=ids.gpu,
-            sudo=choice.profile.sudo,
-            config_drive=choice.region.config_drive,
-            longest_s=choice.profile.policy.longest_ever_s + _HARD_END_SLACK_S,
-            deadlines=self.hub_fleet.plan_deadlines(),
-            saved=choice.saved.id if choice.saved else "",
-        )
-        request = Request(self.owner, plan, attempts=1 + choice.profile.retries)
-        start = Start(
-            fleet,
-            desk,
-            request,
-            hand_over=self.hand_over,
-            reachable=self._reachable,
-            on_attempt=self._stand_for,
-        )
-        record = await start.run(journal)
-        self._resumed = start.resumed
-        return record
-
-    def _stand_for(self, record: Record) -> None:
-        """From here on poll and stop are about this attempt: a cancelled start is stopped by JupyterHub next."""
-        self._attempt_id = record.attempt_id
-
     async def hand_over(self, record: Record) -> None:
         """Have the guest given what it needs to be this user's: once when it first waits, and after each reboot."""
         if record.api_token:
@@ -254,7 +220,14 @@ class Js2Spawner(OnPages, Spawner):
         fleet.amend(record.attempt_id, lambda r: replace(r, api_token=self.api_token))
         # On disk before the guest may have it: a hub that dies now must know with which token the notebook runs.
         await fleet.saved()
-        book.offer(record.attempt_id, await assignment_for(self, record))
+        try:
+            assignment = await assignment_for(self, record)
+        except HomeFailed as failed:
+            # Of an instance that runs already it is asked for again with the next poll.
+            self.log.error("%s: attempt %s: no home: %s", self._log_name, record.attempt_id, failed.why.detail)
+            fleet.feed(record.attempt_id, HomeTrouble(failed.why))
+            return
+        book.offer(record.attempt_id, assignment)
 
     async def _reachable(self, record: Record) -> bool:
         return await answers_http(self._url(record), timeout_s=self.reach_timeout_s, tls=self.internal_ssl)
@@ -280,6 +253,8 @@ class Js2Spawner(OnPages, Spawner):
             return None
 
     async def _poll(self) -> int | None:
+        if self.waits_in_line:
+            return None
         if not self._attempt_id:
             return 0
         fleet = await self.hub_fleet.ready()
@@ -288,6 +263,8 @@ class Js2Spawner(OnPages, Spawner):
             return 1
         if isinstance(record.state, Ended):
             return 0 if record.state.because.name in ("stopped", "expired") else 1
+        if record.on_shelf:
+            return 0
         if not record.over:
             # Known to the record only: it is what JupyterHub revokes at the end, and what a rebooted instance needs.
             self.api_token = self.api_token or record.api_token
@@ -304,8 +281,9 @@ class Js2Spawner(OnPages, Spawner):
         return fleet.adopt(replace(recover(kept, time.time()), unclaimed_since=None))
 
     async def stop(self, now: bool = False) -> None:
-        """Promise the end: durable when this returns, carried out by the fleet whatever becomes of this process."""
+        """Promise the end, or the shelf: durable when this returns, carried out whatever becomes of this process."""
         del now
+        self.leave_line()
         if not self._attempt_id:
             return
         try:
@@ -315,7 +293,7 @@ class Js2Spawner(OnPages, Spawner):
             if running and self._given_up_by_hub():
                 await self._let_go(fleet)
                 return
-            await fleet.end(self._attempt_id, failure("stopped" if running else "cancelled"))
+            await fleet.part(self._attempt_id, failure("stopped" if running else "cancelled"))
         except (FleetNotReady, StoreFailed) as error:
             # JupyterHub forgets the server whatever we raise; the fleet ends what nobody claims.
             self.log.error("%s: the end could not be recorded: %s", self._log_name, error)
@@ -400,9 +378,10 @@ class Js2Spawner(OnPages, Spawner):
             last_activity=active.replace(tzinfo=UTC) if active else started,
             extended_s=record.extended_s,
             extensions_used=record.extensions,
-            latest=datetime.fromtimestamp(record.expires_at - _HARD_END_SLACK_S, UTC),
+            latest=datetime.fromtimestamp(record.expires_at - HARD_END_SLACK_S, UTC),
             now=datetime.now(UTC),
             held=self.saving is not None,
+            idles=record.plan.idle != "keep",
         )
 
     async def extend(self) -> Lease:

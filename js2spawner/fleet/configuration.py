@@ -24,6 +24,7 @@ from js2spawner.catalog_entries import Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.hearing import NOBODY
 from js2spawner.cloud.settings import CloudSettings
+from js2spawner.fleet.admission import Admission, LineSettings
 from js2spawner.fleet.book import FleetBook
 from js2spawner.fleet.breaker import Breaker
 from js2spawner.fleet.fleet import Fleet, FleetSettings
@@ -136,13 +137,34 @@ class Js2Fleet(SingletonConfigurable):
         help="""Seconds the cloud may take to copy an instance that is saved as an image. Default: 3000.
         At most 3300: an instance that is being saved is kept an hour beyond its end, and no longer.""",
     ).tag(config=True)
+    creates_at_once = Integer(
+        10,
+        min=1,
+        help="""Most instances that are asked for at the same time in one region; further starts wait a moment.
+        Default: 10. Lower it if the cloud answers 429.""",
+    ).tag(config=True)
+    place_kept_s = Float(
+        900.0,
+        help="""Seconds a place in the line is kept for who is not there: after a restart of the hub, until the progress
+        page has asked for the same start again. Default: 900.""",
+    ).tag(config=True)
+    longest_wait_s = Float(
+        12 * 3600.0,
+        help="Seconds a start may wait in the line before it is given up. Default: 43200 (12 hours).",
+    ).tag(config=True)
+    most_places = Integer(
+        2000, min=1, help="Most starts that may wait at the same time; more are refused. Default: 2000."
+    ).tag(config=True)
     deadlines = Dict(
         key_trait=Enum([each.name for each in fields(Deadlines)]),
         value_trait=Float(),
         help="""Seconds each phase of a start may last, by name; those left out keep their default.
-        `look_up_s` 120 (a create that was never answered), `build_s` 600, `boot_s` 600, `assign_s` 120, `notebook_s`
-        300, `delete_again_s` 30; and how long is kept what nobody claims: `powered_off_s` 600, `unclaimed_starting_s`
-        600, `unclaimed_running_s` 3600. Default: empty.""",
+        `look_up_s` 120 (a create that was never answered), `build_s` 600, `boot_s` 600, `home_s` 600 (attaching a home),
+        `assign_s` 120, `notebook_s` 300, `leave_s` 60 (a guest that is to leave), `shelve_s` 3600 (a cloud that does not
+        shelve an instance, which is deleted then), `return_s` 600 (from the shelf), `delete_again_s` 30,
+        `hold_broken_s` 300 (an instance whose GPU does not answer keeps its card, so that the next attempt gets another
+        one); and how long is kept what nobody claims: `powered_off_s` 600, `unclaimed_starting_s` 600,
+        `unclaimed_running_s` 3600. Default: empty.""",
     ).tag(config=True)
 
     @default("hub_id")
@@ -173,6 +195,7 @@ class Js2Fleet(SingletonConfigurable):
         self._breaker: Breaker | None = None
         self.book: FleetBook | None = None
         self.saves: Saves | None = None
+        self.admission: Admission | None = None
         self.homes: Homes | None = None
         self._home_keeping: HomeKeeping | None = None
 
@@ -210,6 +233,8 @@ class Js2Fleet(SingletonConfigurable):
             await self._home_keeping.stop()
         if self.homes is not None:
             await self.homes.stop()
+        if self.admission is not None:
+            await self.admission.stop()
         if self.fleet is not None:
             await self.fleet.stop()
 
@@ -288,9 +313,19 @@ class Js2Fleet(SingletonConfigurable):
         fleet.homes = homes
         return homes
 
+    def _make_admission(self, fleet: Fleet) -> Admission:
+        settings = LineSettings(
+            creates_at_once=self.creates_at_once,
+            place_kept_s=self.place_kept_s,
+            longest_wait_s=self.longest_wait_s,
+            most_places=self.most_places,
+        )
+        return Admission(fleet, self.catalog, settings, self.log)
+
     async def _start(self, fleet: Fleet, authority: Authority, saves_key: Key) -> None:
         """Load the records, then listen: a guest must never meet a hub that does not know its attempts yet."""
         homes = self._make_homes(fleet)
+        admission = self._make_admission(fleet)
         saves = Saves(
             fleet,
             SavedImages(fleet.desks, saves_key, fleet.clock),
@@ -307,9 +342,11 @@ class Js2Fleet(SingletonConfigurable):
         )
         try:
             await fleet.start()
+            await admission.start()
             await server.start()
         except BaseException as error:
             # A fleet that stayed behind would end what nobody can claim from it.
+            await admission.stop()
             await fleet.stop()
             if isinstance(error, OSError):
                 where = f"{self.handshake_bind_address}:{self.handshake_port}"
@@ -318,7 +355,7 @@ class Js2Fleet(SingletonConfigurable):
         saves.start()
         self.homes, self._home_keeping = homes, HomeKeeping(homes, kinds=kinds_of(self.catalog))
         self._home_keeping.start()
-        self.book, self.saves, self._server = book, saves, server
+        self.book, self.saves, self._server, self.admission = book, saves, server, admission
 
     def plan_deadlines(self) -> Deadlines:
         """The deadlines every new plan carries."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 
-from js2spawner.failures import Failure, failure
+from js2spawner.cloud.errors import BadFlavor, CloudError
+from js2spawner.failures import Failure, failure, failure_of
 from js2spawner.fleet import metrics
+from js2spawner.fleet.admission import Admission, NoTurn, Wish
 from js2spawner.fleet.fleet import Fleet
+from js2spawner.fleet.homes import HomeFailed
 from js2spawner.fleet.journal import Journal
-from js2spawner.fleet.regions import RegionDesk
 from js2spawner.instance import (
     Booting,
     Building,
     Ended,
     Ending,
     Leaving,
-    Owner,
     Plan,
     Planned,
     Record,
@@ -28,6 +29,7 @@ from js2spawner.instance import (
     Shelving,
     Unsure,
 )
+from js2spawner.line import Candidate, Place
 
 _GONE_PATIENCE_S = 30.0
 
@@ -52,15 +54,19 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a start asks for, and how many attempts it may take."""
+    """What a start asks for, and how many attempts it may take.
 
-    owner: Owner
-    plan: Plan
+    `plan(candidate)` makes the plan once a turn has come. Raises CloudError or HomeFailed.
+    """
+
+    wish: Wish
     attempts: int
+    plan: Callable[[Candidate], Awaitable[Plan]]
 
     def fits(self, plan: Plan) -> bool:
         """Whether an instance of that plan is what is asked for."""
-        return plan.choice == self.plan.choice
+        same_image = (plan.image, plan.saved) == (self.wish.image, self.wish.saved)
+        return same_image and Candidate(plan.region, plan.flavor) in self.wish.candidates
 
 
 class Start:
@@ -74,7 +80,7 @@ class Start:
     def __init__(
         self,
         fleet: Fleet,
-        desk: RegionDesk,
+        line: Admission,
         request: Request,
         *,
         hand_over: Callable[[Record], Awaitable[None]],
@@ -82,17 +88,31 @@ class Start:
         on_attempt: Callable[[Record], None],
     ) -> None:
         self._fleet = fleet
-        self._desk = desk
+        self._line = line
         self._request = request
         self._hand_over = hand_over
         self._reachable = reachable
         self._on_attempt = on_attempt
+        self._owner = request.wish.owner
+        self._wish = request.wish
+        self._place: Place | None = None
+        self._launched = 0
         self._tried: list[Tried] = []
         self.resumed = False
 
     async def run(self, journal: Journal) -> Record:
-        """The record of a running instance whose notebook the hub has reached. Raises StartFailed."""
-        record = await self._take_up() or self._launch()
+        """The record of a running instance whose notebook the hub has reached. Raises StartFailed.
+
+        Who is cancelled while waiting for a turn keeps the place until somebody gives it up.
+        """
+        try:
+            return await self._run(journal)
+        except Exception:
+            self._line.leave(self._owner, "failed")
+            raise
+
+    async def _run(self, journal: Journal) -> Record:
+        record = await self._take_up() or await self._launch(journal)
         while True:
             self.resumed, comes_back = isinstance(record.state, Running), record.comes_back
             journal.plan(record)
@@ -111,14 +131,14 @@ class Start:
                 # It ran before and may hold somebody's work: what cannot be reached is set aside, never deleted.
                 self._fleet.let_go(record.attempt_id, set_aside=True)
                 journal.say("Your earlier instance cannot be reached. It is kept for a while; here is a new one.")
-                record = self._launch()
+                record = await self._launch(journal)
 
     async def _take_up(self) -> Record | None:
         """An instance of the same choice that an earlier hub process left behind, or that is on the shelf.
 
         Another one of this server goes; what is on the shelf for another choice stays there.
         """
-        mine = [r for r in self._fleet.of(self._request.owner) if not r.over and not r.set_aside]
+        mine = [r for r in self._fleet.of(self._owner) if not r.over and not r.set_aside]
         fitting = [record for record in mine if self._request.fits(record.plan)]
         found = max(fitting, key=lambda record: (not record.on_shelf, record.begun_at), default=None)
         for other in mine:
@@ -126,16 +146,60 @@ class Start:
                 await self._fleet.part(other.attempt_id, failure("replaced"))
         if found is None:
             return None
+        if found.on_shelf:
+            await self._renew(found)
         self._on_attempt(found)
         if not found.on_shelf:
             return self._fleet.claim(found.attempt_id) or found
-        self._fleet.amend(found.attempt_id, lambda record: record.renewed(self._request.plan))
         return self._fleet.bring_back(found.attempt_id) or found
 
-    def _launch(self) -> Record:
-        record = self._fleet.launch(self._request.owner, self._request.plan, len(self._tried) + 1)
-        self._on_attempt(record)
-        return record
+    async def _renew(self, found: Record) -> None:
+        """What comes back from the shelf has the terms of today, and is one more server of its user's."""
+        with self._told():
+            self._line.permitted(self._wish)
+            # Its disk is there whatever has become of its image since.
+            with suppress(CloudError):
+                plan = await self._request.plan(Candidate(found.plan.region, found.plan.flavor))
+                self._fleet.amend(found.attempt_id, lambda record: record.renewed(plan))
+
+    async def _launch(self, journal: Journal) -> Record:
+        """A new attempt, once it is this start's turn."""
+        while True:
+            with self._told():
+                granted = await self._line.enter(self._wish, journal, self._place)
+            self._place, record = granted.place, None
+            try:
+                with self._told():
+                    plan = await self._request.plan(granted.candidate)
+                self._launched += 1
+                record = self._fleet.launch(self._owner, plan, self._launched)
+                self._on_attempt(record)
+            except CloudError as error:
+                why = failure_of(error)
+                if not self._go_without(granted.candidate, whole_region=not isinstance(error, BadFlavor)):
+                    raise StartFailed(why, tuple(self._tried)) from None
+            finally:
+                self._line.settle(granted, record)
+            if record is not None:
+                return record
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the line and the homes refuse is told like all that fails."""
+        try:
+            yield
+        except (NoTurn, HomeFailed) as error:
+            raise StartFailed(error.why, tuple(self._tried)) from None
+
+    def _go_without(self, candidate: Candidate, *, whole_region: bool) -> bool:
+        """Ask no more for what cannot be had; whether anything is left to ask for."""
+        left = tuple(
+            each
+            for each in self._wish.candidates
+            if (each.region != candidate.region if whole_region else each != candidate)
+        )
+        self._wish = replace(self._wish, candidates=left)
+        return bool(left)
 
     async def _see_through(self, record: Record) -> Record:
         """Wait until the attempt runs or its end is decided. All deadlines are `instance.decide`'s."""
@@ -144,7 +208,7 @@ class Start:
             match record.state:
                 case Running():
                     if not self.resumed:
-                        self._desk.had_room(record.plan.flavor)
+                        self._fleet.desks[record.plan.region].had_room(record.plan.flavor)
                     return record
                 case _ if record.parted and record.because is not None:
                     self._keep(record, record.because)
@@ -161,17 +225,27 @@ class Start:
 
     def _keep(self, record: Record, why: Failure) -> None:
         if why.name == "capacity":
-            self._desk.no_room(record.plan.flavor)
-        self._tried.append(Tried(len(self._tried) + 1, record.attempt_id, why))
+            self._fleet.desks[record.plan.region].no_room(record.plan.flavor)
+        if why.policy != "wait":
+            self._tried.append(Tried(record.number, record.attempt_id, why))
 
     async def _next(self, why: Failure, record: Record, journal: Journal) -> Record:
         """The next attempt, or StartFailed when another would not help."""
-        if why.policy != "again" or len(self._tried) >= self._request.attempts:
+        if why.policy == "wait":
+            # No failure to its user: it is back at the head of the line.
+            journal.say(f"{why.sentence} You are next in the line.")
+            return await self._launch(journal)
+        if why.policy == "elsewhere":
+            goes_on = self._go_without(Candidate(record.plan.region, record.plan.flavor), whole_region=True)
+        else:
+            goes_on = why.policy == "again" and len(self._tried) < self._request.attempts
+        if not goes_on:
             metrics.STARTS.labels(record.plan.image, record.plan.flavor, why.name).inc()
             raise StartFailed(why, tuple(self._tried))
-        journal.retry(len(self._tried) + 1, why)
-        await self._gone(record)
-        return self._launch()
+        journal.retry(self._launched + 1, why)
+        if why.policy == "again":
+            await self._gone(record)
+        return await self._launch(journal)
 
     async def _gone(self, record: Record) -> None:
         """Wait a little for the failed instance to be gone: until then it counts against the quota."""
