@@ -55,6 +55,7 @@ class Build:
     """One build of one definition. `at` is when it began, ISO 8601 in UTC; `seconds` how long each step took.
 
     `disk_sha512` is of the disk that lies here (qcow2). A derived build lies in `cloud`, under the id `cloud_image`.
+    `made_with` names the guest program in it and the builder (`baked.digest`).
     """
 
     image: str
@@ -69,6 +70,7 @@ class Build:
     cloud: str = ""
     cloud_image: str = ""
     packages: int = 0
+    made_with: str = ""
     boot: BootReport | None = None
 
     @property

@@ -30,6 +30,7 @@ def described(
         named.IMAGE: build.image,
         named.BUILD: build.id,
         named.DEFINITION: build.definition,
+        named.MADE_WITH: build.made_with,
         named.BUILT_AT: build.at,
         named.REBUILD_AFTER_DAYS: f"{definition.rebuild_after_days:g}",
         named.TITLE: definition.title[: named.VALUE_AT_MOST],

@@ -1,18 +1,22 @@
-"""When an image must be built again: it never was, its definition changed, or it is older than that lets it become."""
+"""When an image must be built again: it never was, its definition changed, js2spawner did, or it is too old."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from js2spawner.library import baked
 from js2spawner.library.definition import Definition
 
 
 class Dated(Protocol):
-    """A build here or a version in a cloud: of which definition it is, and when it was begun."""
+    """A build here or a version in a cloud: of which definition it is, made with what, and when it was begun."""
 
     @property
     def definition(self) -> str: ...
+
+    @property
+    def made_with(self) -> str: ...
 
     @property
     def began(self) -> datetime: ...
@@ -24,6 +28,8 @@ def why_due(definition: Definition, newest: Dated | None, now: datetime, *, neve
         return never
     if newest.definition != definition.key:
         return "its definition changed"
+    if newest.made_with != baked.digest(definition):
+        return "its guest program or the way it is built changed"
     age = now - newest.began
     if age > timedelta(days=definition.rebuild_after_days):
         return f"{age.days} days old, at most {definition.rebuild_after_days:g} are allowed"

@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 IMAGE = "js2_image"
 BUILD = "js2_build"
 DEFINITION = "js2_definition"
+MADE_WITH = "js2_made_with"
+"""Names the guest program in it and the builder's code: `baked.digest`."""
+
 BUILT_AT = "js2_built_at"
 REBUILD_AFTER_DAYS = "js2_rebuild_after_days"
 """How old its definition lets it become, as a number: the hub's library page says when it is due."""

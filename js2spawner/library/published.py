@@ -33,6 +33,10 @@ class Version:
         return self.image.properties.get(named.DEFINITION, "")
 
     @property
+    def made_with(self) -> str:
+        return self.image.properties.get(named.MADE_WITH, "")
+
+    @property
     def began(self) -> datetime:
         """When its build began; long ago if it does not say so."""
         return when(self.image.properties.get(named.BUILT_AT, "")) or datetime.min.replace(tzinfo=UTC)

@@ -49,6 +49,8 @@ SIGNED = (
     named.LICENCES,
     named.UNTESTED,
 )
+SIGNED_IF_THERE = (named.MADE_WITH,)
+"""What versions of an earlier js2spawner do not have; taken away from one that has it, it is missed."""
 
 Verdict = Literal["good", "unsigned", "unknown-key", "changed"]
 
@@ -190,7 +192,8 @@ def _verified(public: bytes, signature: bytes, message: bytes) -> bool:
 
 def _message(image: Image) -> bytes:
     data = [image.os_hash_algo, image.os_hash_value] if image.os_hash_value else ["id", image.id]
-    said = [[name, image.properties.get(name, "")] for name in SIGNED]
+    later = [name for name in SIGNED_IF_THERE if name in image.properties]
+    said = [[name, image.properties.get(name, "")] for name in (*SIGNED, *later)]
     return json.dumps(["js2-image", 1, data, said, named.from_parts(image.properties)]).encode()
 
 

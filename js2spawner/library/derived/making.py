@@ -12,7 +12,7 @@ from typing import Any
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError
 from js2spawner.cloud.records import Image
-from js2spawner.library import properties
+from js2spawner.library import baked, properties
 from js2spawner.library.builds import BootReport, Build, Builds, new_id
 from js2spawner.library.definition import Definition, Derived
 from js2spawner.library.derived import instance, launching, leftovers, papers, plan, saving
@@ -77,6 +77,7 @@ class _Making:
         self.builder = leftovers.builder_id(self.builds)
         # Files and locks are read once, at the beginning: which ones those were is settled now.
         self.key = self.definition.key
+        self.made_with = baked.digest(self.definition)
         self.smoke_key = self.definition.smoke_key
         self.id = new_id(self.began, self.key)
         expires = self.began + self.settings.patience.whole
@@ -151,6 +152,7 @@ class _Making:
             properties.IMAGE: self.definition.name,
             properties.BUILD: self.id,
             properties.DEFINITION: self.key,
+            properties.MADE_WITH: self.made_with,
             properties.BUILT_AT: self.began.isoformat(timespec="seconds"),
             BASE: ground.base.id,
             properties.BUILT_BY: self.builder,
@@ -169,6 +171,7 @@ class _Making:
             cloud=self.cloud.name,
             cloud_image=image.id,
             packages=len(packages),
+            made_with=self.made_with,
             boot=report,
         )
         await asyncio.to_thread(papers.write, self.builds, made, self.definition, base, packages)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from js2spawner.library import bill, inventorying
+from js2spawner.library import baked, bill, inventorying
 from js2spawner.library.builds import BILL, DISK, LICENCES, Build, Builds, new_id
 from js2spawner.library.definition import Definition, FromScratch
 from js2spawner.library.inventorying import debs, record
@@ -45,7 +45,8 @@ def build(definition: Definition, builds: Builds, say: Say, *, fresh: bool = Fal
         space.check(builds.folder, builds.newest(definition.name))
         with _plain_modes(), _work_folder(definition.name, builds) as work, _explained(definition.name, builds):
             # Files and locks are read while it goes on: which ones those were is settled now.
-            making = _Making(definition, definition.base, definition.key, builds, work, Steps(say), now())
+            identity = definition.key, baked.digest(definition)
+            making = _Making(definition, definition.base, *identity, builds, work, Steps(say), now())
             return making.all(fresh)
 
 
@@ -54,6 +55,7 @@ class _Making:
     definition: Definition
     base: FromScratch
     key: str
+    made_with: str
     builds: Builds
     work: Path
     steps: Steps
@@ -90,6 +92,7 @@ class _Making:
             disk_bytes=(result / DISK).stat().st_size,
             virtual_bytes=raw.stat().st_size,
             packages=packages,
+            made_with=self.made_with,
         )
         if self.definition.key != self.key:
             raise CannotBuild(f"The definition of {made.image} was changed while it was built; build it again.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from js2spawner.library import locking
+from js2spawner.library import baked, locking
 from js2spawner.library.builds import Build, Builds
 from js2spawner.library.command import image
 from js2spawner.library.definition import Environment
@@ -49,10 +49,11 @@ def test_mistakes_end_with_an_error_and_a_line_each(library: Library):
 def test_the_list_says_what_is_built_and_what_is_due(library: Library, tmp_path: Path):
     builds = Builds(tmp_path / "builds")
     now = datetime.now(UTC)
-    key = read(library.folder, "small").key
-    builds.save(Build("small", "20261124T213000Z-1", key, "scratch", (now - timedelta(days=3)).isoformat()))
+    small = read(library.folder, "small")
+    began, with_this = (now - timedelta(days=3)).isoformat(), baked.digest(small)
+    builds.save(Build("small", "20261124T213000Z-1", small.key, "scratch", began, made_with=with_this))
     done = run(library, "list", "--builds", str(builds.folder))
-    more, small = done.stdout.splitlines()[1:]
+    more, row = done.stdout.splitlines()[1:]
     assert more.split() == [
         "more",
         "More",
@@ -67,9 +68,9 @@ def test_the_list_says_what_is_built_and_what_is_due(library: Library, tmp_path:
         "never",
         "built",
     ]
-    assert "20261124T213000Z-1" in small
-    assert "3 days" in small
-    assert small.endswith("no")
+    assert "20261124T213000Z-1" in row
+    assert "3 days" in row
+    assert row.endswith("no")
     told = json.loads(run(library, "list", "--builds", str(builds.folder), "--json").stdout)
     assert [(each["name"], each["due"]) for each in told["images"]] == [("more", "never built"), ("small", "")]
 
@@ -77,7 +78,8 @@ def test_the_list_says_what_is_built_and_what_is_due(library: Library, tmp_path:
 def test_an_image_is_due_when_its_definition_changed_or_it_is_too_old(library: Library):
     small = read(library.folder, "small")
     now = datetime(2026, 11, 24, tzinfo=UTC)
-    build = Build("small", "x", small.key, "scratch", (now - timedelta(days=30)).isoformat())
+    began = (now - timedelta(days=30)).isoformat()
+    build = Build("small", "x", small.key, "scratch", began, made_with=baked.digest(small))
     assert why_due(small, build, now) == ""
     assert why_due(small, build, now + timedelta(hours=1)) == "30 days old, at most 30 are allowed"
     library.change("locks/small-server.txt", "4.4.1", "4.4.2")

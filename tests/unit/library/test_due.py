@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from js2spawner.library import baked
 from js2spawner.library import properties as named
 from js2spawner.library.builds import Build
 from js2spawner.library.definition import FromScratch
@@ -13,7 +14,8 @@ from .definitions import definition
 from .in_glance import KEY, T0, image, signed
 
 TINY = definition()
-BUILT = Build("tiny", "b1", TINY.key, "scratch", T0.isoformat())
+WITH = baked.digest(TINY)
+BUILT = Build("tiny", "b1", TINY.key, "scratch", T0.isoformat(), made_with=WITH)
 
 
 def test_an_image_is_due_until_it_was_made():
@@ -26,20 +28,32 @@ def test_another_definition_is_another_image():
     assert why_due(definition(base=FromScratch("bookworm", 51)), BUILT, T0) == "its definition changed"
 
 
+def test_another_guest_program_is_another_image_of_the_same_definition():
+    assert why_due(TINY, replace(BUILT, made_with="older"), T0) == "its guest program or the way it is built changed"
+
+
 def test_an_image_may_become_as_old_as_its_definition_says():
     assert why_due(TINY, BUILT, T0 + timedelta(days=30)) == ""
     assert why_due(TINY, BUILT, T0 + timedelta(days=31)) == "31 days old, at most 30 are allowed"
 
 
 def test_a_version_in_a_cloud_is_held_against_its_definition_like_a_build():
-    made = image("b1", properties={named.DEFINITION: TINY.key, named.BUILT_AT: T0.isoformat()})
+    told = {named.DEFINITION: TINY.key, named.MADE_WITH: WITH, named.BUILT_AT: T0.isoformat()}
+    made = image("b1", properties=told)
     [version] = versions([signed(made)], "minimal", KEY.keys)
     assert why_due(TINY, version, T0) == ""
     assert "31 days old" in why_due(TINY, version, T0 + timedelta(days=31))
 
 
+def test_a_version_that_an_older_js2spawner_made_is_made_anew():
+    made = image("b1", properties={named.DEFINITION: TINY.key, named.BUILT_AT: T0.isoformat()})
+    [version] = versions([signed(made)], "minimal", KEY.keys)
+    assert why_due(TINY, version, T0) == "its guest program or the way it is built changed"
+
+
 def test_a_version_that_does_not_say_when_it_was_built_is_old():
-    made = image("b1", properties={named.DEFINITION: TINY.key, named.BUILT_AT: "yesterday"})
+    told = {named.DEFINITION: TINY.key, named.MADE_WITH: WITH, named.BUILT_AT: "yesterday"}
+    made = image("b1", properties=told)
     [version] = versions([signed(made)], "minimal", KEY.keys)
     assert "at most 30 are allowed" in why_due(TINY, version, T0)
 

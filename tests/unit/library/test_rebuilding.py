@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from js2spawner.library import baked
 from js2spawner.library import properties as named
 from js2spawner.library.builds import BootReport, Build, Builds, OfNoUse, new_id
 from js2spawner.library.definition import Definition, FromScratch
@@ -51,7 +52,14 @@ class Bench:
         return self.kept(definition)
 
     def kept(self, definition: Definition, **changes: object) -> Build:
-        build = Build(definition.name, new_id(NOW, definition.key), definition.key, "scratch", NOW.isoformat())
+        build = Build(
+            definition.name,
+            new_id(NOW, definition.key),
+            definition.key,
+            "scratch",
+            NOW.isoformat(),
+            made_with=baked.digest(definition),
+        )
         self.builds.save(replace(build, **changes))  # type: ignore[arg-type]
         return build
 
@@ -88,7 +96,12 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def there(definition: Definition = BASE, *, age_days: float = 1, **more: str) -> list[Version]:
-    told = {named.DEFINITION: definition.key, named.BUILT_AT: (NOW - timedelta(days=age_days)).isoformat(), **more}
+    told = {
+        named.DEFINITION: definition.key,
+        named.MADE_WITH: baked.digest(definition),
+        named.BUILT_AT: (NOW - timedelta(days=age_days)).isoformat(),
+        **more,
+    }
     return versions([signed(image("b1", properties=told), promoted=None if more else T0)], "minimal", KEY.keys)
 
 
@@ -168,6 +181,12 @@ def test_a_build_that_was_tested_with_other_notebooks_is_tested_again(bench: Ben
     assert bench.steps == ALL[1:]
     bench.steps.clear()
     bench.kept(BASE, kind="derived", boot=replace(PASSED, smoke="others"))
+    bench.run()
+    assert bench.steps == ALL
+
+
+def test_a_build_with_the_guest_program_of_before_an_upgrade_is_not_taken_up(bench: Bench):
+    bench.kept(BASE, boot=PASSED, made_with="before")
     bench.run()
     assert bench.steps == ALL
 

@@ -30,6 +30,15 @@ def test_other_data_under_copied_properties_are_not_vouched_for():
     assert verdict(replace(signed(image("b1")), os_hash_value="hash-of-others"), KEY.keys) == "changed"
 
 
+def test_a_version_that_says_what_it_was_made_with_cannot_say_otherwise_and_an_older_one_says_nothing():
+    told = signed(image("b1", properties={named.MADE_WITH: "x"}))
+    assert verdict(told, KEY.keys) == "good"
+    assert verdict(changed(told, **{named.MADE_WITH: "y"}), KEY.keys) == "changed"
+    silent = {name: value for name, value in told.properties.items() if name != named.MADE_WITH}
+    assert verdict(replace(told, properties=silent), KEY.keys) == "changed"
+    assert verdict(changed(signed(image("b1")), **{named.MADE_WITH: "y"}), KEY.keys) == "changed"
+
+
 def test_a_hash_that_can_be_forged_is_not_trusted():
     assert verdict(signed(replace(image("b1"), os_hash_algo="md5")), KEY.keys) == "changed"
 
