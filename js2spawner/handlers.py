@@ -14,7 +14,7 @@ from jupyterhub.utils import url_escape_path, url_path_join
 from tornado import web
 from tornado.httputil import url_concat
 
-from js2spawner import library_handlers, save_handlers, servers_handlers
+from js2spawner import library_handlers, place_handlers, save_handlers, servers_handlers
 from js2spawner.answering import PageOrJson
 from js2spawner.lease_shown import lease_model
 
@@ -32,6 +32,7 @@ def handlers() -> list[Any]:
         *library_handlers.handlers(),
         *save_handlers.handlers(),
         *servers_handlers.handlers(),
+        *place_handlers.handlers(),
         (r"/js2/static/(.*)", CacheControlStaticFilesHandler, {"path": str(STATIC)}),
     ]
 

@@ -67,6 +67,15 @@ class Wish:
         return self.saved or self.image
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The place of a server, what it waits for as far as that is known, and what its user chose."""
+
+    place: Place
+    waits: Waits | None
+    options: Mapping[str, object]
+
+
 class NoTurn(Exception):
     """This start gets no turn; `why` says why."""
 
@@ -168,13 +177,13 @@ class Admission:
             metrics.GRANTS.labels(outcome=outcome).inc()
         self._wake.set()
 
-    def where(self, owner: Owner) -> tuple[Place, Waits | None, Mapping[str, object]] | None:
-        """The place of a server, what it waits for and what was chosen; None when there is none."""
+    def where(self, owner: Owner) -> Standing | None:
+        """The place of a server; None when there is none."""
         for waiting in self._waiting.values():
             if waiting.place.owner == owner:
-                return waiting.place, self._turns.waits.get(waiting.place.id), waiting.wish.options
+                return Standing(waiting.place, self._turns.waits.get(waiting.place.id), waiting.wish.options)
         kept = self._kept.of(owner)
-        return (kept.place, self._turns.waits.get(kept.place.id), kept.options) if kept else None
+        return Standing(kept.place, self._turns.waits.get(kept.place.id), kept.options) if kept else None
 
     def permitted(self, wish: Wish) -> tuple[Candidate, ...]:
         """The candidates that its user's limits allow. Raises NoTurn when that is none."""
