@@ -28,12 +28,14 @@ def configure(c: Any, settings: Settings) -> None:
     # How long the answer to a start waits for it. The default 10 s are a blank page before the progress page; with 0, a
     # refusal (a wrong option) would be told there too, and over REST not at all.
     c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0.3}
-    # A start waits in the fleet, where it is shown its place; beyond this many, JupyterHub answers 429.
-    c.JupyterHub.concurrent_spawn_limit = 500
+    # No limit (0): JupyterHub does not queue, it answers 429 to whoever comes after so many, also while those only wait
+    # for room. Ours wait in a line of their own, and `Js2Fleet.creates_at_once` paces what the cloud is asked for.
+    c.JupyterHub.concurrent_spawn_limit = 0
     # A cloud without room is no reason for the hub to end itself.
     c.Spawner.consecutive_failure_limit = 0
-    # Every phase of a start has a deadline of its own in the fleet; this one is only the last resort.
-    c.Spawner.start_timeout = 6 * _HOUR_S
+    # Every phase of a start has a deadline of its own in the fleet, the wait in the line too
+    # (`Js2Fleet.longest_wait_s`); this one is only the last resort.
+    c.Spawner.start_timeout = 24 * _HOUR_S
     c.Spawner.http_timeout = 60
     c.Spawner.poll_interval = 30
     c.Spawner.default_url = "/lab"
