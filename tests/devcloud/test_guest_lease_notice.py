@@ -103,7 +103,7 @@ def test_the_notice_follows_the_lease_and_goes_when_the_server_stays(page: Page,
     ends_at = in_minutes(8)
     publish(tmp_path, ends_at=ends_at, why="age")
     look_again(page)
-    notice = page.get_by_text("This server stops in 8 minutes because it has reached the longest life it may have.")
+    notice = page.get_by_text("This server stops in 8 minutes because it has run as long as it may.")
     expect(notice.first).to_be_visible()
     publish(tmp_path, ends_at=in_minutes(60), warn=False)
     look_again(page)
@@ -119,11 +119,10 @@ def test_a_link_to_anywhere_but_the_hub_opens_nothing(page: Page, tmp_path: Path
 
 
 def test_the_notice_says_what_becomes_of_server_and_home_and_what_it_costs(page: Page, tmp_path: Path) -> None:
-    publish(tmp_path, then="delete", home=False, su_per_hour=32)
+    publish(tmp_path, why="age", then="delete", home=False, su_per_hour=168)
     look_again(page)
-    notice = page.get_by_text("This server stops in 12 minutes").first
-    expect(notice).to_contain_text("It has no home that stays: all your files go.")
-    expect(notice).to_contain_text("Kept running it costs 32 SU an hour, afterwards nothing.")
+    notice = "because it has run as long as it may. It is then deleted with all your files. It costs 168 SU an hour."
+    expect(page.get_by_text(notice).first).to_be_visible()
 
 
 def test_the_status_bar_shows_the_gpu_and_the_home_and_a_nearly_full_home_is_told_once(

@@ -14,7 +14,7 @@
   const LAST_CALL_MINUTES = 5;
   const REASONS = {
     idle: 'it looks idle',
-    age: 'it has reached the longest life it may have',
+    age: 'it has run as long as it may',
   };
 
   const NEARLY_FULL = 0.9;
@@ -26,19 +26,19 @@
     return [`This server stops ${when} because ${REASONS[lease.why]}.`, afterwards(lease), price(lease)].filter(Boolean).join(' ');
   }
 
-  // What becomes of it, and of the files: the hub says so, unless it is an older one.
+  // What becomes of it, and of the files: the hub says so, unless it is an older one. JupyterLab shows 140 characters.
   function afterwards({ then, home }) {
     if (then === 'shelve') {
-      return `It is put on the shelf as it is. ${home ? 'Your home stays, too.' : 'It has no home that stays.'}`;
+      return 'It is then put on the shelf as it is.';
     }
     if (then === 'delete') {
-      return `Its instance is deleted. ${home ? 'Your home stays.' : 'It has no home that stays: all your files go.'}`;
+      return home ? 'It is then deleted; your home stays.' : 'It is then deleted with all your files.';
     }
     return '';
   }
 
   function price({ then, su_per_hour: su }) {
-    return then && Number.isFinite(su) ? `Kept running it costs ${su} SU an hour, afterwards nothing.` : '';
+    return then && Number.isFinite(su) ? `It costs ${su} SU an hour.` : '';
   }
 
   // A link that leads anywhere but to our own hub is no link of ours.
