@@ -220,12 +220,13 @@ class FloatingIp:
 
 @dataclass(frozen=True, slots=True)
 class VolumeAttachment:
-    """Cinder's side of an attachment."""
+    """Cinder's side of an attachment. `status` is reserved, attaching, attached or detaching."""
 
     id: str
     server_id: str
     device: str
-    attached_at: datetime
+    attached_at: datetime | None
+    status: str = "attached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,11 @@ class Volume:
     snapshot_id: str | None = None
     source_volume_id: str | None = None
     attachments: tuple[VolumeAttachment, ...] = ()
+
+    @property
+    def attached(self) -> bool:
+        """Whether a server has it, and is not only about to."""
+        return any(held.attached_at is not None for held in self.attachments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from js2spawner.devcloud.calls import Service
-from js2spawner.devcloud.cinder import offers, snapshots, volumes
+from js2spawner.devcloud.cinder import actions, attachments, offers, snapshots, volumes
 
-_PLAIN = (*volumes.ROUTES, *snapshots.ROUTES, *offers.ROUTES)
+_PLAIN = (*volumes.ROUTES, *actions.ROUTES, *attachments.ROUTES, *snapshots.ROUTES, *offers.ROUTES)
 SERVICE = Service(
     "volume",
     "/volume",

@@ -22,13 +22,24 @@ def volume_in(cloud: DevCloud, project_id: str, volume_id: str) -> Volume | None
     return volume if volume and volume.project_id == project_id else None
 
 
+_OF_STATUS = {"reserved": "reserved", "attaching": "attaching", "in-use": "attached", "detaching": "detaching"}
+
+
 def set_status(cloud: DevCloud, volume_id: str, status: str, *, only_from: str) -> bool:
-    """Move a volume on, unless something else has happened to it in the meantime."""
+    """Move a volume on, with Cinder's note of who has it, unless something else has happened to it in the meantime."""
     volume = cloud.store.get(Volume, volume_id)
     if volume is None or volume.status != only_from:
         return False
-    cloud.store.put(replace(volume, status=status, updated=cloud.clock.now()))
+    cloud.store.put(noted(replace(volume, status=status, updated=cloud.clock.now())))
     return True
+
+
+def noted(volume: Volume) -> Volume:
+    """A volume whose attachments say what its status says."""
+    status = _OF_STATUS.get(volume.status)
+    if status is None:
+        return volume
+    return replace(volume, attachments=tuple(replace(held, status=status) for held in volume.attachments))
 
 
 def attach(
@@ -42,7 +53,7 @@ def attach(
     device = next(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz" if f"/dev/sd{letter}" not in used)
     attached = replace(plain, device=device)
     cloud.store.put(replace(server, volumes=(*server.volumes, attached), updated=cloud.clock.now()))
-    cloud.store.put(replace(volume, status="reserved", updated=cloud.clock.now()))
+    reserve(cloud, volume.id, server.id, attached)
     if server.vm_state != OFFLOADED:
         cloud.life.spawn(_attach(cloud, server.id, attached, behaviour))
     return attached
@@ -72,7 +83,7 @@ async def _attach(cloud: DevCloud, server_id: str, attached: AttachedVolume, beh
 
 def detach(cloud: DevCloud, server: Server, volume: Volume, behaviour: Behaviour) -> None:
     """Begin to detach: detaching, then available and no longer on the server."""
-    cloud.store.put(replace(volume, status="detaching", updated=cloud.clock.now()))
+    set_status(cloud, volume.id, "detaching", only_from="in-use")
     cloud.life.spawn(_detach(cloud, server.id, volume.id, behaviour))
 
 
@@ -119,9 +130,7 @@ def reserve_all(cloud: DevCloud, server: Server) -> Server:
     """A server that leaves its host keeps its volumes for itself, but none of them is in use."""
     kept = tuple(replace(attached, attachment_id=new_id()) for attached in server.volumes)
     for attached in kept:
-        volume = cloud.store.get(Volume, attached.volume_id)
-        if volume is not None:
-            cloud.store.put(replace(volume, status="reserved", attachments=(), updated=cloud.clock.now()))
+        reserve(cloud, attached.volume_id, server.id, attached)
     return replace(server, volumes=kept)
 
 
@@ -146,7 +155,7 @@ def settle(cloud: DevCloud) -> None:
             for server in cloud.servers(volume.project_id):
                 _drop(cloud, server.id, volume.id)
         elif volume.status in _SETTLED:
-            settled = "in-use" if volume.attachments else _SETTLED[volume.status]
+            settled = "in-use" if volume.attached else _SETTLED[volume.status]
             set_status(cloud, volume.id, settled, only_from=volume.status)
     for snapshot in cloud.store.all(Snapshot):
         if snapshot.status == "creating":
@@ -154,6 +163,13 @@ def settle(cloud: DevCloud) -> None:
             cloud.store.put(replace(snapshot, status="error"))
         elif snapshot.status == "deleting":
             cloud.store.remove(snapshot)
+
+
+def reserve(cloud: DevCloud, volume_id: str, server_id: str, attached: AttachedVolume) -> None:
+    volume = cloud.store.get(Volume, volume_id)
+    if volume is not None:
+        held = VolumeAttachment(attached.attachment_id, server_id, attached.device, None, "reserved")
+        cloud.store.put(replace(volume, status="reserved", attachments=(held,), updated=cloud.clock.now()))
 
 
 def hold(cloud: DevCloud, server_id: str, attached: AttachedVolume) -> None:

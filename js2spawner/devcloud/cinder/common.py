@@ -68,3 +68,11 @@ def remove(cloud: DevCloud, kind: type[Volume | Snapshot], key: str) -> None:
     if record is not None:
         cloud.store.remove(record)
         cloud.life.spawn(sweep(cloud))
+
+
+def volume_of(call: Call) -> Volume:
+    key = call.names["id"]
+    volume = call.cloud.store.get(Volume, key)
+    if volume is None or (volume.project_id != call.project_id and not call.caller.admin):
+        raise Refusal(404, f"Volume {key} could not be found.")
+    return volume

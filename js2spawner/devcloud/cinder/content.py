@@ -45,7 +45,7 @@ async def pour_out(cloud: DevCloud, volume: Volume, image_id: str) -> bool:
 async def grow(cloud: DevCloud, volume: Volume) -> None:
     """Give it its new size, and let the machine that has it know."""
     await asyncio.to_thread(volumes.grow, file_of(cloud, volume), volume.size_gb)
-    for held in volume.attachments:
+    for held in volume.attachments if volume.attached else ():
         await cloud.hypervisor.grown(held.server_id, volume.id)
 
 
@@ -53,7 +53,7 @@ async def grow(cloud: DevCloud, volume: Volume) -> None:
 async def still(cloud: DevCloud, volume_id: str) -> AsyncIterator[None]:
     """For as long as the block lasts nothing is written to the volume by a machine that has it."""
     volume = cloud.store.get(Volume, volume_id)
-    if volume is None or not volume.attachments:
+    if volume is None or not volume.attached:
         yield
         return
     async with cloud.hypervisor.held_still(volume.attachments[0].server_id, volume.id):

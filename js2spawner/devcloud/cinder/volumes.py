@@ -1,7 +1,8 @@
-"""Volumes: created, listed, grown, deleted. Attaching is Nova's business."""
+"""Volumes: created, listed, labelled, deleted. Attaching is Nova's business."""
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from js2spawner.devcloud.cinder.common import (
     checked_metadata,
     invalid,
     remove,
+    volume_of,
 )
-from js2spawner.devcloud.cinder.content import fill, grow
+from js2spawner.devcloud.cinder.content import fill
 from js2spawner.devcloud.clock import iso_micro
 from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.errors import HTML, Refusal
@@ -87,11 +89,11 @@ async def _create(cloud: DevCloud, volume: Volume, image_id: str, behaviour: Beh
 
 
 async def show_volume(call: Call) -> Answer:
-    return Answer({"volume": _full_view(call, _volume_of(call))})
+    return Answer({"volume": _full_view(call, volume_of(call))})
 
 
 async def update_volume(call: Call) -> Answer:
-    volume, asked = _volume_of(call), call.member("volume")
+    volume, asked = volume_of(call), call.member("volume")
     metadata = checked_metadata(asked["metadata"]) if "metadata" in asked else volume.metadata
     changed = replace(
         volume,
@@ -104,42 +106,22 @@ async def update_volume(call: Call) -> Answer:
 
 
 async def delete_volume(call: Call) -> Answer:
-    volume = _volume_of(call)
+    volume = volume_of(call)
     held = any(snapshot.volume_id == volume.id for snapshot in call.cloud.store.all(Snapshot))
     if volume.status not in ("available", "error", "error_extending") or volume.attachments or held:
         raise Refusal(400, _IN_USE)
     call.cloud.store.put(replace(volume, status="deleting"))
-    if not (call.behaviour and call.behaviour.stuck):
+    if (call.behaviour or Behaviour()).stuck != "volume":
         call.cloud.life.later("volume", lambda: remove(call.cloud, Volume, volume.id))
     return Answer(status=202, content_type=HTML)
 
 
-async def act_on_volume(call: Call) -> Answer:
-    volume = _volume_of(call)
-    action, asked = next(iter(call.body.items())) if isinstance(call.body, dict) and call.body else ("", None)
-    arguments = asked if isinstance(asked, dict) else {}
-    match action:
-        case "os-extend":
-            return _extend(call, volume, arguments)
-        case "os-detach" | "os-attach":
-            # What Cinder answers when an application credential does this behind Nova's back.
-            raise Refusal(500, "The server has either erred or is incapable of performing the requested operation.")
-        case "os-reset_status" if call.caller.admin:
-            call.cloud.store.put(replace(volume, status=str(arguments.get("status", "available"))))
-            return Answer(status=202)
-        case "os-set_bootable":
-            call.cloud.store.put(replace(volume, bootable=bool(arguments.get("bootable"))))
-            return Answer()
-    text = f"There is no such action: {action}. Verify the request body and Content-Type header and try again."
-    raise Refusal(400, text)
-
-
 async def show_metadata(call: Call) -> Answer:
-    return Answer({"metadata": dict(_volume_of(call).metadata)})
+    return Answer({"metadata": dict(volume_of(call).metadata)})
 
 
 async def set_metadata(call: Call) -> Answer:
-    volume = _volume_of(call)
+    volume = volume_of(call)
     asked = checked_metadata(call.member("metadata"))
     metadata = asked if call.method == "PUT" else {**volume.metadata, **asked}
     call.cloud.store.put(replace(volume, metadata=metadata))
@@ -147,7 +129,7 @@ async def set_metadata(call: Call) -> Answer:
 
 
 async def delete_metadata(call: Call) -> Answer:
-    volume, key = _volume_of(call), call.names["key"]
+    volume, key = volume_of(call), call.names["key"]
     if key not in volume.metadata:
         raise Refusal(404, f"Volume {volume.id} has no metadata with key {key}.")
     left = {name: value for name, value in volume.metadata.items() if name != key}
@@ -206,34 +188,6 @@ def _source_size(call: Call, asked: dict[str, Any]) -> int:
     return snapshot.size_gb
 
 
-def _extend(call: Call, volume: Volume, arguments: dict[str, Any]) -> Answer:
-    text = arguments.get("new_size")
-    if not str(text).isdecimal():
-        raise invalid("new_size", text, f"{text!r} does not match '^[0-9]+$'")
-    size = int(str(text))
-    # A volume in use grows from microversion 3.42 on.
-    growing = ("available", "in-use") if call.at_least(42) else ("available",)
-    if volume.status not in growing:
-        wanted = {"status": growing if call.at_least(42) else "available"}
-        why = f"Volume {volume.id} status must be '{wanted}' to extend, currently {volume.status}."
-        raise Refusal(400, f"Invalid volume: {why}")
-    if size <= volume.size_gb:
-        sizes = f"(current: {volume.size_gb}, extended: {size})"
-        raise Refusal(400, f"Invalid input received: New size for extend must be greater than current size. {sizes}.")
-    check_room(call, 0, size - volume.size_gb)
-    grown = call.cloud.store.put(replace(volume, status="extending", size_gb=size))
-    call.cloud.life.spawn(_grow(call.cloud, grown, volume.status, call.behaviour or Behaviour()))
-    return Answer(status=202)
-
-
-async def _grow(cloud: DevCloud, volume: Volume, before: str, behaviour: Behaviour) -> None:
-    if not await cloud.life.passed("volume", behaviour):
-        return
-    await grow(cloud, volume)
-    set_status(cloud, volume.id, before, only_from="extending")
-    await cloud.store.flush()
-
-
 def _cut(call: Call, found: list[Volume]) -> tuple[list[Volume], list[dict[str, str]]]:
     marker = call.query.get("marker")
     if marker:
@@ -252,17 +206,12 @@ def _cut(call: Call, found: list[Volume]) -> tuple[list[Volume], list[dict[str, 
 
 
 def _metadata_filter(text: str) -> dict[str, str]:
-    """`{'key': 'value'}`, as Cinder's clients write a dictionary: Python's or JSON's quotes."""
-    pairs = (part.partition(":") for part in text.strip("{} ").split(",") if part.strip())
-    return {key.strip(" '\""): value.strip(" '\"") for key, _, value in pairs}
-
-
-def _volume_of(call: Call) -> Volume:
-    key = call.names["id"]
-    volume = call.cloud.store.get(Volume, key)
-    if volume is None or (volume.project_id != call.project_id and not call.caller.admin):
-        raise Refusal(404, f"Volume {key} could not be found.")
-    return volume
+    """Cinder reads it as Python writes a dictionary, and JSON of texts is that too; anything else filters nothing."""
+    try:
+        wanted = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {}
+    return {str(key): str(value) for key, value in wanted.items()} if isinstance(wanted, dict) else {}
 
 
 def _brief(cloud: DevCloud, volume: Volume) -> dict[str, Any]:
@@ -321,6 +270,7 @@ def _view(call: Call, volume: Volume) -> dict[str, Any]:
                 "attached_at": iso_micro(held.attached_at),
             }
             for held in volume.attachments
+            if held.status == "attached"
         ],
     }
 
@@ -332,7 +282,6 @@ ROUTES = (
     Route("GET", "/volumes/{id}", "volumes.show", show_volume),
     Route("PUT", "/volumes/{id}", "volumes.update", update_volume),
     Route("DELETE", "/volumes/{id}", "volumes.delete", delete_volume),
-    Route("POST", "/volumes/{id}/action", "volumes.action", act_on_volume),
     Route("GET", "/volumes/{id}/metadata", "volumes.show", show_metadata),
     Route("POST", "/volumes/{id}/metadata", "volumes.update", set_metadata),
     Route("PUT", "/volumes/{id}/metadata", "volumes.update", set_metadata),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call
-from js2spawner.devcloud.cinder.attaching import set_status, volume_in
+from js2spawner.devcloud.cinder.attaching import reserve, volume_in
 from js2spawner.devcloud.cloud import DevCloud, new_id
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.neutron.groups import default_group, find_group
@@ -73,7 +73,7 @@ async def create(call: Call) -> Answer:
         operation = Operation(call.request_id, "create")
         servers.append(call.cloud.life.begin(server, operation, action="create", user_id=call.caller.user.id))
         for attached in volumes:
-            set_status(call.cloud, attached.volume_id, "reserved", only_from="available")
+            reserve(call.cloud, attached.volume_id, server.id, attached)
     return _accepted(call, servers[0], asked)
 
 
