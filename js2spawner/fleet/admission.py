@@ -177,6 +177,10 @@ class Admission:
             metrics.GRANTS.labels(outcome=outcome).inc()
         self._wake.set()
 
+    def owners(self) -> set[Owner]:
+        """Whose servers have a place, those kept for who is away included."""
+        return {place.owner for place in self._places()}
+
     def where(self, owner: Owner) -> Standing | None:
         """The place of a server; None when there is none."""
         for waiting in self._waiting.values():
