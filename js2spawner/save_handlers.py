@@ -174,7 +174,7 @@ class SaveHandler(_OfSaves):
             "server": spawner.name,
             "save": shown,
             # True while a save that was under way when the hub was restarted may still be found.
-            "looking": saves.may_be_found(),
+            "looking": saves.may_be_found_in(record.plan.region) if record else saves.may_be_found(),
             "why_not": problem,
             "allowance": saves_shown.allowance_shown(spawner.allowance, kept),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,8 +75,7 @@ class WithSavedImages:
         if saves is None:
             return []
         try:
-            async with asyncio.timeout(patience_s):
-                return await saves.images.all()
-        except (CloudError, TimeoutError) as error:
+            return await saves.images.all(patience_s=patience_s)
+        except CloudError as error:
             self.log.warning("the choice page goes without saved images: %s", error)
             return []

@@ -119,6 +119,11 @@ class RegionDesk:
         self._network = Kept(self._find_network, 3600, clock)
         self._group = Kept(self._ensure_group, 3600, clock)
 
+    @property
+    def down(self) -> bool:
+        """Whether the region does not answer at the moment: nobody should wait for it."""
+        return self._state() == "down"
+
     async def ids(self, choice: Choice, flavor: FlavorEntry | None = None) -> Ids:
         """The choice in ids, on one of its flavors (the wanted one without).
 
@@ -146,7 +151,7 @@ class RegionDesk:
         Of a region that is down nobody waits for an answer.
         """
         known = self._images.last is not None and self._flavors.last is not None
-        if self._state() != "down":
+        if not self.down:
             answers = asyncio.gather(self._images.get(), self._flavors.get(), self._limits.get())
             try:
                 await asyncio.wait_for(answers, patience_s)

@@ -95,14 +95,15 @@ class Saves:
         self._soon: dict[str, Instant] = {}
         self._busy: set[tuple[str, Effect]] = set()
         self._background = Background(log)
-        self._recovered_at: Instant | None = None
+        self._recovered_at: dict[str, Instant] = {}
         self._left_behind: dict[str, set[str]] = {}
         self._quiet_for: dict[str, str] = {}
         fleet.when_parted(self._over)
 
     def start(self) -> None:
         """Find again what was under way, and from then on what is left behind."""
-        self._background.spawn(self._look_after(), "looking after saves")
+        for region in self._fleet.desks:
+            self._background.spawn(self._look_after(region), f"looking after saves in {region}")
 
     async def stop(self) -> None:
         await self._background.end()
@@ -176,7 +177,7 @@ class Saves:
             save = self.under_way(attempt_id)
         if save is not None:
             return Quiet(save.id, self._patience.guest_s), self._pace.report_s
-        if quiet_for and quiet_for not in self._saves and self.may_be_found():
+        if quiet_for and quiet_for not in self._saves and self.may_be_found_in(record.plan.region):
             # An earlier hub process had it keep quiet, and its copy may be under way.
             return Quiet(quiet_for, self._patience.guest_s), self._pace.report_s
         if quiet_for:
@@ -305,23 +306,28 @@ class Saves:
 
     def may_be_found(self) -> bool:
         """Whether a save that an earlier hub process began may still turn up."""
-        found_at = self._recovered_at
-        return found_at is None or self._clock() - found_at < self._patience.look_up_s
+        return any(map(self.may_be_found_in, self._fleet.desks))
 
     def may_be_found_of(self, record: Record) -> bool:
         """Whether a save of this instance may: nobody has looked yet, or its guest is quiet for one that is unknown."""
-        if record.plan.region not in self._left_behind:
+        region = record.plan.region
+        if region not in self._left_behind:
             return True
         quiet_for = self._quiet_for.get(record.attempt_id, "")
-        return bool(quiet_for) and quiet_for not in self._saves and self.may_be_found()
+        return bool(quiet_for) and quiet_for not in self._saves and self.may_be_found_in(region)
 
-    async def _look_after(self) -> None:
+    def may_be_found_in(self, region: str) -> bool:
+        """The same, in one region."""
+        found_at = self._recovered_at.get(region)
+        return found_at is None or self._clock() - found_at < self._patience.look_up_s
+
+    async def _look_after(self, region: str) -> None:
+        """Each region by itself: one that is away keeps nobody in another one waiting."""
         while True:
-            # One after the other, and each by itself: a region that is away keeps nobody in another one waiting.
-            seen = [await self._look_through(region) for region in self._fleet.desks]
-            if self._recovered_at is None and all(seen):
-                self._recovered_at = self._clock()
-            soon = self.may_be_found() or not all(seen)
+            seen = await self._look_through(region)
+            if seen:
+                self._recovered_at.setdefault(region, self._clock())
+            soon = self.may_be_found_in(region) or not seen
             await asyncio.sleep(self._pace.look_s if soon else self._pace.sweep_s)
 
     async def _look_through(self, region: str) -> bool:
