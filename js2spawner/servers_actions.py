@@ -1,4 +1,4 @@
-"""What a person can do with a server from the list: stop it, put it on the shelf, have it back, delete it, extend it."""
+"""What a person can do with a server from the list: stop it, shelve it, have it back, delete it, extend it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ async def carry_out(handler: Any, js2: Js2Fleet, user: User, server_name: str, w
         match wanted:
             case "extend":
                 await user.spawners[server_name].extend()
-            case "stop" | "leave":
+            case "stop":
                 await _stop(handler, user, server_name)
+            case "leave":
+                await _leave(handler, js2, user, server_name)
             case "shelve" | "delete":
                 await _part(handler, js2, user, server_name, wanted)
             case "back" | "start":
@@ -66,6 +68,14 @@ async def _part(handler: Any, js2: Js2Fleet, user: User, server_name: str, then:
         for record in fleet.of(owner):
             if not record.over:
                 await fleet.end(record.attempt_id, failure("stopped"))
+
+
+async def _leave(handler: Any, js2: Js2Fleet, user: User, server_name: str) -> None:
+    """A start that waits is stopped; a place that is kept for who was away is given up."""
+    if server_name in user.spawners and user.spawners[server_name].active:
+        await _stop(handler, user, server_name)
+    if js2.admission is not None:
+        js2.admission.leave(Owner(user.name, server_name))
 
 
 async def _stop(handler: Any, user: User, server_name: str) -> None:

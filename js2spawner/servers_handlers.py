@@ -118,7 +118,7 @@ class ServerHandler(_OfServers):
 
     def _wanted(self) -> str:
         if not self.request.headers.get("Content-Type", "").startswith("application/json"):
-            return self.get_body_argument("do", "")
+            return str(self.get_body_argument("do", ""))
         try:
             told = json.loads(self.request.body[: _BODY_AT_MOST + 1])
         except (ValueError, RecursionError):

@@ -10,9 +10,11 @@ from typing import Any
 from jupyterhub.user import User
 
 from js2spawner.catalog import Catalog
+from js2spawner.fleet.admission import Standing
 from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.instance import Owner, Record
 from js2spawner.lease_shown import lease_model
+from js2spawner.line import Place
 from js2spawner.servers_shown import Seen, Terms
 
 
@@ -25,9 +27,10 @@ class _Named:
 
 
 class Servers:
-    """All servers this process knows of. `find_user` is JupyterHub's, `may_see(server, kind="server")` a scope's filter.
+    """All servers this process knows of.
 
-    `may_open` says whether whoever looks may use the server itself.
+    `find_user` is JupyterHub's, `may_see(server, kind="server")` the filter of one of its scopes; `may_open` says whether
+    whoever looks may use the server itself.
     """
 
     def __init__(
@@ -46,7 +49,9 @@ class Servers:
     def everybodys(self) -> list[Seen]:
         """What has an instance or waits in the line."""
         records = self._js2.fleet.live() if self._js2.fleet else []
-        return self._seen({record.owner for record in records} | set(self._places()))
+        return self._seen(
+            {record.owner for record in records} | (self._js2.admission.owners() if self._js2.admission else set())
+        )
 
     def of(self, user: User) -> list[Seen]:
         """All servers of one person, those that are stopped, too."""
@@ -71,25 +76,26 @@ class Servers:
 
     def _of_server(self, owner: Owner, user: User) -> list[Seen]:
         """A server as it is now, then earlier instances of it that still cost something."""
-        spawner = user.spawners[owner.server] if owner.server in user.spawners else None
+        spawner = user.spawners.get(owner.server)
         orm_spawner = user.orm_spawners.get(owner.server)
         fleet = self._js2.fleet
         records = sorted(fleet.of(owner) if fleet else [], key=lambda record: record.begun_at, reverse=True)
         current = fleet.current(owner) if fleet else None
-        place = self._places().get(owner)
+        standing = self._js2.admission.where(owner) if self._js2.admission else None
         # One that is only going is what the server is, unless something newer is there.
-        newest = current or (records[0] if records and place is None else None)
+        newest = current or (records[0] if records and standing is None else None)
         title = (orm_spawner and orm_spawner.display_name) or owner.server or "Default server"
-        seen = [self._one(owner, title, newest, place, spawner, orm_spawner)]
+        seen = self._one(owner, title, newest, spawner, orm_spawner)
+        if standing is not None and current is None:
+            seen = replace(seen, place=_place(standing), terms=_wanted_terms(self._js2.catalog, standing.place))
         earlier = [record for record in records if record is not newest]
-        return seen + [self._one(owner, title, record, None, None, orm_spawner) for record in earlier]
+        return [seen, *(self._one(owner, title, record, None, orm_spawner) for record in earlier)]
 
     def _one(
         self,
         owner: Owner,
         title: str,
         record: Record | None,
-        place: Mapping[str, Any] | None,
         spawner: Any,
         orm_spawner: Any,
     ) -> Seen:
@@ -100,7 +106,6 @@ class Servers:
             title=title,
             terms=terms_of(catalog, record) if record else asked_terms(catalog, asked),
             record=record,
-            place=place,
             may_open=self._may_open(owner),
         )
         if spawner is None:
@@ -116,19 +121,15 @@ class Servers:
             saving=spawner.saving is not None,
         )
 
-    def _places(self) -> Mapping[Owner, Mapping[str, Any]]:
-        return {}
-
 
 def terms_of(catalog: Catalog, record: Record) -> Terms:
     """What the catalog says of an instance. Entries that have left it are known by their names only."""
     plan = record.plan
     image = catalog.image(plan.image) or catalog.default_image
-    region = next((each.shown for each in catalog.regions if each.name == plan.region), plan.region)
     return replace(
         _of_flavor(catalog, plan.flavor),
         image_title=plan.image_title,
-        region_title=region,
+        region_title=_region(catalog, plan.region),
         idle=catalog.profile_of(image).idle,
     )
 
@@ -139,6 +140,34 @@ def asked_terms(catalog: Catalog, asked: Mapping[str, Any]) -> Terms:
     image = catalog.image(name) if isinstance(name, str) else None
     known = _of_flavor(catalog, flavor) if isinstance(flavor, str) else Terms()
     return replace(known, image_title=image.title if image else "")
+
+
+def _wanted_terms(catalog: Catalog, place: Place) -> Terms:
+    """What somebody in the line would have most."""
+    wanted = place.candidates[0]
+    image = catalog.image(place.image)
+    known = _of_flavor(catalog, wanted.flavor)
+    return replace(
+        known, image_title=image.title if image else "a saved image", region_title=_region(catalog, wanted.region)
+    )
+
+
+def _place(standing: Standing) -> dict[str, Any]:
+    """A place in the line; `waits`: a start waits in it, else it is kept for who comes back."""
+    waits = standing.waits
+    number = f"number {waits.position} of {waits.of}" if waits else "its turn comes"
+    kept = standing.place.away_since is not None
+    return {
+        "position": waits.position if waits else None,
+        "of": waits.of if waits else None,
+        "waits": not kept,
+        "since": standing.place.since,
+        "text": f"{number}, kept for a while" if kept else number,
+    }
+
+
+def _region(catalog: Catalog, name: str) -> str:
+    return next((region.shown for region in catalog.regions if region.name == name), name)
 
 
 def _of_flavor(catalog: Catalog, name: str) -> Terms:

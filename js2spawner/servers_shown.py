@@ -55,8 +55,8 @@ class Terms:
 class Seen:
     """One server, as everybody who knows of it says.
 
-    `place` is its place in the line as the line shows it, `lease` its lease as pages get it; `health` and `home` are its
-    guest's own words. `may_open`: whoever looks may use it. `stopping`: JupyterHub is at it.
+    `place` is its place in the line, `lease` its lease as pages get it; `health` and `home` are its guest's own words.
+    `may_open`: whoever looks may use it. `stopping`: JupyterHub is at it.
     """
 
     owner: Owner
@@ -178,7 +178,8 @@ def _actions(seen: Seen, state: str, then: str | None) -> list[str]:
     """What can be done with it, the likeliest first."""
     match state:
         case "in-line":
-            return ["watch", "leave"]
+            waits = seen.place is None or seen.place.get("waits", True)
+            return ["watch" if waits else "back", "leave"]
         case "starting" | "returning":
             return ["watch", "stop"]
         case "running" | "saving":

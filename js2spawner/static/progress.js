@@ -72,10 +72,14 @@ function listen() {
   };
 }
 
-/** Loads the page anew as soon as the hub answers: it knows where this start belongs now. */
+/**
+ * Loads the page anew as soon as the hub answers: it knows where this start belongs now. A hub that was restarted has
+ * forgotten a start that waited, and kept its place: starting the same again takes that up.
+ */
 async function comeBack() {
   try {
-    await ask(page.dataset.clockUrl, { method: "HEAD", accept: "*/*" });
+    const { kept, waits, options } = await (await ask(page.dataset.placeUrl)).json();
+    if (kept && !waits && !stopping) await ask(page.dataset.stopUrl, { method: "POST", xsrf: page.dataset.xsrf, body: { user_options: options } });
     location.reload();
   } catch {
     pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
