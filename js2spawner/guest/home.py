@@ -163,7 +163,8 @@ class Home:
 
     def _device(self) -> Path | None:
         mount = mounts.at(self._place)
-        return None if mount is None or mount.is_share else Path(mount.source)
+        is_disk = self._wish is not None and self._wish.source.kind == "volume"
+        return Path(mount.source) if is_disk and mount is not None else None
 
     def _written_out(self, until: float) -> None:
         """sync(2), as long as there is time: a share whose server is away would never end it."""
@@ -219,11 +220,11 @@ class Home:
         mount = mounts.at(self._place)
         if mount is None:
             return False
+        kept = self._run_dir.kept(_KEPT) or {}
         number = disk.path.stat().st_rdev if disk is not None else 0
-        ours = f"{os.major(number)}:{os.minor(number)}" == mount.device if disk is not None else mount.is_share
+        ours = f"{os.major(number)}:{os.minor(number)}" == mount.device if disk is not None else mount.is_share or kept
         if not ours:
             raise Unusable("something else is mounted in its place")
-        kept = self._run_dir.kept(_KEPT) or {}
         self._formatted, self._repaired = kept.get("formatted") is True, kept.get("repaired") is True
         self._note = str(kept.get("note", ""))
         return True
