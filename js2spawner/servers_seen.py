@@ -29,8 +29,8 @@ class _Named:
 class Servers:
     """All servers this process knows of.
 
-    `find_user` is JupyterHub's, `may_see(server, kind="server")` the filter of one of its scopes; `may_open` says whether
-    whoever looks may use the server itself.
+    `find_user` is JupyterHub's, `may_see(server, kind="server")` the filter of one of its scopes, `may_open` says
+    whether whoever looks may use the server itself.
     """
 
     def __init__(
