@@ -14,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
-from js2spawner.cloud.errors import CloudError
+from js2spawner.cloud.errors import CloudError, Unreachable
 from js2spawner.fleet import metrics
+
+T = TypeVar("T")
 
 RegionState = Literal["up", "trying", "down"]
 
@@ -90,6 +92,7 @@ class Breaker:
         self._health = {name: Health() for name in regions}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._told: list[Told] = []
+        self._fallen: dict[str, asyncio.Event] = {}
         for name in self._health:
             metrics.REGION_OPEN.labels(region=name).set(0)
 
@@ -107,9 +110,18 @@ class Breaker:
         """Have `told(region, state)` called with each change, at the latest when the silence has lasted too long."""
         self._told.append(told)
 
+    async def until_down(self, region: str) -> None:
+        """Return as soon as a region is down; at once if it is."""
+        while not self.is_open(region):
+            await self._fallen.setdefault(region, asyncio.Event()).wait()
+
     def ear(self, region: str) -> Ear:
         """What hears a region's client."""
         return Ear(self, region)
+
+    def watch(self, region: str) -> Watch:
+        """What is told of one region to whoever works there."""
+        return Watch(self, region)
 
     def close(self) -> None:
         """No timer stays behind."""
@@ -155,6 +167,8 @@ class Breaker:
                 self._log.info("region %s answers again: the next starts may go there", region)
             case "up":
                 self._log.info("region %s is up", region)
+        if health.state == "down" and (fallen := self._fallen.pop(region, None)):
+            fallen.set()
         for told in self._told:
             told(region, health.state)
 
@@ -177,3 +191,37 @@ class Ear:
 
     def left(self) -> None:
         self.breaker.left(self.region)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How one region is; without a breaker it is always up."""
+
+    breaker: Breaker | None = None
+    region: str = ""
+
+    @property
+    def state(self) -> RegionState:
+        return self.breaker.state(self.region) if self.breaker else "up"
+
+    @property
+    def down(self) -> bool:
+        return self.state == "down"
+
+    async def unless_down(self, asked: Awaitable[T]) -> T:
+        """The answer, or Unreachable as soon as the region is down: nobody waits for a region that is away."""
+        answer = asyncio.ensure_future(asked)
+        if self.breaker is None:
+            return await answer
+        fallen = asyncio.ensure_future(self.breaker.until_down(self.region))
+        try:
+            await asyncio.wait((answer, fallen), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise Unreachable(f"region {self.region} does not answer")
+        finally:
+            fallen.cancel()
+            answer.cancel()
+
+
+ALWAYS_UP = Watch()

@@ -11,7 +11,6 @@ import ipaddress
 import time
 import uuid
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -384,7 +383,7 @@ class Js2Fleet(SingletonConfigurable):
                 clock=time.time,
                 log=self.log,
                 image_keys=image_keys,
-                state=partial(breaker.state, region.name),
+                watch=breaker.watch(region.name),
                 editions=editions,
             )
             for region in catalog.regions

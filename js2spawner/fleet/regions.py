@@ -19,7 +19,7 @@ from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import BadFlavor, BadImage, CloudError
 from js2spawner.cloud.records import Flavor, Image, Limits, SecurityGroupRule
-from js2spawner.fleet.breaker import RegionState
+from js2spawner.fleet.breaker import ALWAYS_UP, Watch
 from js2spawner.gpu_flavors import has_gpu
 from js2spawner.library.signing import NO_KEYS, PublicKeys
 from js2spawner.options import Choice, Offer
@@ -96,10 +96,10 @@ class RegionDesk:
         clock: Callable[[], float],
         log: logging.Logger | logging.LoggerAdapter[logging.Logger],
         image_keys: PublicKeys = NO_KEYS,
-        state: Callable[[], RegionState] = lambda: "up",
+        watch: Watch = ALWAYS_UP,
         editions: Editions | None = None,
     ) -> None:
-        """`state` is the breaker's word on this region; `editions` is shared by the desks of all regions."""
+        """`watch` is the breaker's word on this region; `editions` is shared by the desks of all regions."""
         self.region = region
         self.cloud = cloud
         self._catalog = catalog
@@ -108,7 +108,7 @@ class RegionDesk:
         self._clock = clock
         self._log = log
         self.image_keys = image_keys
-        self._state = state
+        self._watch = watch
         self._editions = editions or Editions()
         self._full_since: dict[str, float] = {}
         # A lone start would pay for each list; where nothing is promoted, a name in Glance may wait a little.
@@ -122,17 +122,17 @@ class RegionDesk:
     @property
     def down(self) -> bool:
         """Whether the region does not answer at the moment: nobody should wait for it."""
-        return self._state() == "down"
+        return self._watch.down
 
     async def ids(self, choice: Choice, flavor: FlavorEntry | None = None) -> Ids:
         """The choice in ids, on one of its flavors (the wanted one without).
 
-        Raises BadImage (ImageChanged, ImageNotPublished), BadFlavor, BadNetwork, or what the cloud answered. Those say
-        that this region cannot; another of the choice's regions may.
+        Raises BadImage (ImageChanged, ImageNotPublished), BadFlavor, BadNetwork, Unreachable as soon as the region is
+        down, or what the cloud answered. Those say that this region cannot; another of the choice's regions may.
         """
         wanted = flavor or choice.flavor
-        images, flavors, network_id, group = await asyncio.gather(
-            self._images.get(), self._flavors.get(), self._network.get(), self._group.get()
+        images, flavors, network_id, group = await self._watch.unless_down(
+            asyncio.gather(self._images.get(), self._flavors.get(), self._network.get(), self._group.get())
         )
         try:
             # A saved image was asked for by its id a moment ago; the list may be older than it is.
@@ -223,7 +223,7 @@ class RegionDesk:
             full_since={name: datetime.fromtimestamp(at, UTC) for name, at in self._full_since.items()},
             typical_s=typical,
             known=known,
-            state=self._state(),
+            state=self._watch.state,
             lacks=lacks,
         )
 
