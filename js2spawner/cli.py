@@ -11,6 +11,7 @@ _SUBCOMMANDS = {
     "demo": Subcommand("js2spawner.demo.command", "Run a whole hub on the embedded cloud, on this machine."),
     "devcloud": Subcommand("js2spawner.devcloud.command", "Run the embedded cloud alone."),
     "doctor": Subcommand("js2spawner.doctor.command", "Check a machine, a cloud and a catalog before a hub uses them."),
+    "home": Subcommand("js2spawner.home_commands.command", "List, grow, copy, restore, export, delete homes."),
     "image": Subcommand("js2spawner.library.command", "Build, try and publish the images of the library."),
 }
 

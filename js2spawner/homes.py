@@ -36,8 +36,11 @@ SNAPSHOTS = "js2_snapshots"
 """The terms of the profile with which the home was last used, so that they are known without its hub and catalog."""
 SNAPSHOT_OF = "js2_snapshot_of"
 TAKEN = "js2_taken"
-"""Of a snapshot: `BY_SCHEDULE` ones are replaced by newer ones, `ON_REQUEST` ones stay until somebody deletes them."""
-BY_SCHEDULE, ON_REQUEST = "schedule", "request"
+"""Of a snapshot: `BY_SCHEDULE` ones are replaced by newer ones, `ON_REQUEST` ones stay until somebody deletes them, and
+`EXPORT` ones go with the export they were made for."""
+BY_SCHEDULE, ON_REQUEST, EXPORT = "schedule", "request", "export"
+EXPORT_OF = "js2_export_of"
+"""Of a volume: a copy of this home, on its way out of the cloud."""
 CLEAN = "js2_clean"
 """Of a snapshot: "yes" when the home was not mounted anywhere. Else it holds what a crash would have left."""
 
@@ -95,6 +98,12 @@ class Home:
         return int(said) if re.fullmatch(r"\d{1,6}", said) else 0
 
     @property
+    def used_gb(self) -> float | None:
+        """How full it was when a guest last told; None before."""
+        said = self.metadata.get(USED_GB, "")
+        return float(said) if re.fullmatch(r"\d{1,7}(\.\d{1,3})?", said) else None
+
+    @property
     def grace_s(self) -> float:
         said = self.metadata.get(GRACE_DAYS, "")
         days = (
@@ -132,10 +141,14 @@ class Snapshot:
     status: str
     size_gb: int
     taken_at: Instant
-    by_schedule: bool
+    taken: str
     clean: bool
     user: str
     user_id: str
+
+    @property
+    def by_schedule(self) -> bool:
+        return self.taken == BY_SCHEDULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +199,7 @@ def snapshot_of(found: VolumeSnapshot, region: str) -> Snapshot:
         status=found.status,
         size_gb=found.size_gb,
         taken_at=found.created.timestamp(),
-        by_schedule=found.metadata.get(TAKEN) == BY_SCHEDULE,
+        taken=found.metadata.get(TAKEN, ""),
         clean=found.metadata.get(CLEAN) == "yes",
         user=found.metadata.get(USER, ""),
         user_id=found.metadata.get(USER_ID, ""),

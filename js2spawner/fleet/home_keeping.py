@@ -50,6 +50,8 @@ class HomeKeeping:
         self._every_s = every_s
         self._background = Background(homes.log)
         self._due_before: set[str] = set()
+        # Homes of which it was told that they cannot be deleted yet: once each.
+        self._told: set[str] = set()
 
     def start(self) -> None:
         """Begin; it goes on until `stop`."""
@@ -143,7 +145,10 @@ class HomeKeeping:
             except Gone:
                 pass
             except CloudError as error:
-                self._homes.log.warning("home %s (%s): not deleted yet: %s: %s", home.id, home.user, error.name, error)
+                if home.id not in self._told:
+                    self._told.add(home.id)
+                    who = f"home {home.id} of {home.user}"
+                    self._homes.log.warning("%s: not deleted yet: %s: %s", who, error.name, error)
                 return
             self._homes.log.info("home %s of %s is deleted: its grace was over", home.id, home.user)
             await self._homes.finding.forget(home)

@@ -124,6 +124,10 @@ class HomesInCloud:
         ours = [each for each in found if each.metadata.get(HUB_KEY) == self.hub_id and SNAPSHOT_OF in each.metadata]
         return sorted((snapshot_of(each, self.region.name) for each in ours), key=lambda s: s.taken_at, reverse=True)
 
+    async def snapshots_of(self, home: Home) -> list[Snapshot]:
+        """The snapshots of all that is or was the home of the same person, newest first."""
+        return [each for each in await self.snapshots() if each.user_id == home.user_id] if home.user_id else []
+
     async def snapshot(self, home: Home, *, taken: str, clean: bool) -> Snapshot:
         """Ask for a snapshot. Errors with `certain` False may have made one."""
         metadata = snapshot_metadata(home, self.hub_id, taken=taken, clean=clean)
