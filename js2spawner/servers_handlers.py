@@ -72,6 +72,7 @@ class ServersHandler(_OfServers):
         query = "" if mine and not sees_others else self.get_argument("q", "")[:_QUERY_AT_MOST]
         model = listed([row(each, now) for each in seen], query)
         model["mine"], model["sees_others"] = mine, sees_others
+        model["limits"] = servers.limits_of(me) if me is not None and mine else []
         if self.wants_json:
             self._json(model)
             return
@@ -101,6 +102,9 @@ class ServerHandler(_OfServers):
     async def _act(self, user_name: str, server_name: str) -> None:
         user, told = self._find(user_name, server_name)
         wanted = self._wanted()
+        if wanted == "start" and "back" in told["actions"]:
+            # What is kept for this server, on the shelf or in the line, is what a start of it finds.
+            wanted = "back"
         if wanted not in told["actions"]:
             sentence = f"This cannot be done now: the server is {told['state_text']}."
             raise web.HTTPError(409, "%s", sentence)

@@ -9,13 +9,14 @@ from typing import Any
 
 from jupyterhub.user import User
 
+from js2spawner import limits
 from js2spawner.catalog import Catalog
 from js2spawner.fleet.admission import Standing
 from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.instance import Owner, Record
 from js2spawner.lease_shown import lease_model
 from js2spawner.line import Place
-from js2spawner.servers_shown import Seen, Terms
+from js2spawner.servers_shown import Seen, Terms, counts, limits_told
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,17 @@ class Servers:
         owners = {Owner(user.name, name) for name in user.orm_spawners} | {Owner(user.name, "")}
         live = self._js2.fleet.live() if self._js2.fleet else []
         return self._seen(owners | {record.owner for record in live if record.owner.user == user.name})
+
+    def limits_of(self, user: User) -> list[str]:
+        """How much of what somebody may have is in use, in sentences."""
+        catalog = self._js2.catalog
+        flavors = [
+            seen.record.plan.flavor if seen.record else str((seen.place or {}).get("flavor", ""))
+            for seen in self.of(user)
+            if counts(seen)
+        ]
+        most = limits.most_for(catalog.limits, frozenset(group.name for group in user.groups))
+        return limits_told(limits.use_of(map(catalog.flavor, flavors)), most)
 
     def one(self, owner: Owner) -> Seen | None:
         """One server: what it is now, rather than an earlier instance of it that is still being deleted."""
@@ -161,6 +173,7 @@ def _place(standing: Standing) -> dict[str, Any]:
         "position": waits.position if waits else None,
         "of": waits.of if waits else None,
         "waits": not kept,
+        "flavor": standing.place.candidates[0].flavor,
         "since": standing.place.since,
         "text": f"{number}, kept for a while" if kept else number,
     }

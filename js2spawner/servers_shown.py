@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from js2spawner import spending
@@ -23,6 +24,7 @@ from js2spawner.instance import (
     Shelving,
 )
 from js2spawner.lease import duration
+from js2spawner.limits import Use
 
 STATES = {
     "in-line": "in line",
@@ -211,6 +213,28 @@ def listed(rows: Sequence[dict[str, Any]], query: str = "", most: int = 300) -> 
         "su_per_hour_now": _sum(each["su_per_hour_now"] for each in found),
         "su_so_far": _sum(each["su_so_far"] for each in found),
     }
+
+
+def limits_told(used: Use, most: Use) -> list[str]:
+    """How much of what one person may have at once is in use; nothing of what has no limit."""
+    told = []
+    if most.servers != inf:
+        servers = _plural(most.servers, "server")
+        told.append(f"You have {used.servers:g} of {most.servers:g} {servers} that you may have at once.")
+    if most.gpus != inf:
+        told.append(f"They use {used.gpus:g} of {most.gpus:g} {_plural(most.gpus, 'GPU')}.")
+    if most.su_per_hour != inf:
+        told.append(f"They cost {used.su_per_hour:g} of at most {most.su_per_hour:g} SU an hour.")
+    return told
+
+
+def counts(seen: Seen) -> bool:
+    """Whether it counts against limits: what is over, or on the shelf, does not."""
+    return state_of(seen) not in ("stopped", "ending", "shelving", "shelved")
+
+
+def _plural(number: float, thing: str) -> str:
+    return thing if number == 1 else f"{thing}s"
 
 
 def _searched(shown: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a spawner tells our pages of its server, beyond its lease: what becomes of it, what its guest says, its shelf."""
+"""What a spawner tells our pages of its server: what becomes of it, what its guest says, what lies on its shelf."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from js2spawner.farewell import farewell
 from js2spawner.handshake.messages import Health, HomeReport, Report
 from js2spawner.instance import Owner
+from js2spawner.refusals import LastFailure
+from js2spawner.remedies import Remedy, remedies
 from js2spawner.servers_seen import terms_of
 from js2spawner.servers_shown import Seen, row
 from js2spawner.spawner_saved import WithSavedImages
@@ -49,8 +51,18 @@ class OnPages(WithSavedImages):
         home = self.home_report
         return farewell(record.plan, terms.idle, terms.su_per_hour, home_gb=home.used_gb if home else 0)
 
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """What can be done at once about the latest start, if it failed."""
+        failed = self.last_failure
+        return remedies(failed.name) if failed else ()
+
+    @property
+    def last_failure(self) -> LastFailure | None:
+        raise NotImplementedError
+
     def shelf_of(self, server_name: str) -> dict[str, Any] | None:
-        """What lies on the shelf for that server of this user: JupyterHub takes it for stopped. None if nothing does."""
+        """What lies on the shelf for that server of this user, if anything: JupyterHub takes it for stopped."""
         fleet = self.hub_fleet.fleet
         record = fleet.current(Owner(self.user.name, server_name)) if fleet else None
         if fleet is None or record is None or not record.on_shelf:

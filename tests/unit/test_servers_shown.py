@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from js2spawner.failures import failure
 from js2spawner.handshake.messages import Gpu, Health, HomeReport
 from js2spawner.instance import Ending, HomeUse, Leaving, Owner, Returning, Running, Shelved, Shelving, State
-from js2spawner.servers_shown import Seen, Terms, listed, row
+from js2spawner.limits import Use
+from js2spawner.servers_shown import Seen, Terms, counts, limits_told, listed, row
 from tests.unit.lives import ADDRESS, PLAN, SERVER_ID, T0, assigned, booting, building, record
 
 HOME = HomeUse("volume", "v", "js2-home-alice", 10)
@@ -112,3 +114,17 @@ def test_a_search_finds_all_its_words_anywhere_and_counts_what_it_found():
     assert everything["su_so_far"] == 6
     assert [each["user"] for each in listed(rows, most=2)["servers"]] == ["alice", "bob"]
     assert listed(rows, most=2)["left_out"] == 1
+
+
+def test_limits_are_told_with_what_is_in_use_and_what_has_none_is_not():
+    assert limits_told(Use(2, 1, 34), Use(3, 1, inf)) == [
+        "You have 2 of 3 servers that you may have at once.",
+        "They use 1 of 1 GPU.",
+    ]
+    assert limits_told(Use(2, 1, 34), Use(inf, inf, 64)) == ["They cost 34 of at most 64 SU an hour."]
+
+
+def test_what_lies_on_the_shelf_counts_against_no_limit():
+    assert counts(seen(RUNNING))
+    assert counts(seen(place={"position": 1}))
+    assert not counts(seen(SHELVED))

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from .rendering import HOSTILE, Page, render
+from js2spawner.failures import FAILURES
+from js2spawner.remedies import _FOR, remedies
+from js2spawner.servers_actions import ACTIONS
+
+from .rendering import HOSTILE, Page, render, user
 
 OPERATOR = {"admin-ui": None}
 
@@ -90,6 +94,47 @@ def test_a_server_that_is_just_not_running_is_no_failure():
     page = not_running()
     assert page.all(role="alert") == []
     assert page.by_id("start").text == "Start it"
+
+
+def failed_with(name: str) -> Page:
+    alice = user()
+    alice.spawners = {"box": SimpleNamespace(remedies=remedies(name))}
+    return not_running(failed=True, failed_message="x", server_name="box", spawn_url="/hub/spawn/alice/box", user=alice)
+
+
+def test_a_home_that_is_in_use_leads_to_the_servers_and_to_a_start_without_it():
+    page = failed_with("home-busy")
+    assert page.one("a", href="/hub/js2/servers?mine=1")
+    assert page.one("a", href="/hub/spawn/alice/box#home=none").text == "Start without my home"
+
+
+def test_what_may_help_when_done_again_is_a_button_with_the_token():
+    page = failed_with("shelved")
+    assert page.one("button", name="do").text == "Bring it back"
+    assert page.one("form", action="/hub/js2/servers/alice/box")["method"] == "post"
+    assert page.one("input", name="_xsrf")["value"] == "token"
+
+
+def test_a_failure_without_a_remedy_of_its_own_has_only_choosing_again():
+    assert failed_with("boot-silent").all("form") == []
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FAILURES if remedies(name)))
+def test_every_remedy_leads_somewhere(name):
+    for remedy in remedies(name):
+        assert [bool(remedy.form), bool(remedy.do), remedy.servers].count(True) == 1
+        assert remedy.do in ("", *ACTIONS)
+
+
+def test_remedies_are_for_failures_that_exist():
+    assert [name for name in _FOR if name not in FAILURES] == []
+
+
+def test_a_place_that_is_kept_after_a_restart_of_the_hub_is_offered_where_nothing_runs():
+    page = not_running(server_name="box")
+    assert page.by_id("js2-kept-place").has("hidden")
+    assert page.by_id("js2-kept-place")["data-url"] == "/hub/js2/place/alice/box"
+    assert page.by_id("js2-take-again")["data-start"] == "/hub/api/users/alice/servers/box"
 
 
 def test_an_error_page_says_what_the_hub_said():
