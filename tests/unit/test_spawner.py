@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from jupyterhub.spawner import SpawnException
 
-from js2spawner.cloud.errors import QuotaExceeded, Unreachable
+from js2spawner.cloud.errors import Forbidden, Unreachable
 from js2spawner.failures import failure
 from js2spawner.fleet.configuration import FleetNotReady
 from js2spawner.handshake.messages import Activity, Health, Report
@@ -177,20 +177,20 @@ async def test_a_timeout_of_jupyterhub_leaves_no_instance(tmp_path: Path) -> Non
 
 async def test_a_failed_start_has_a_reason_a_sentence_and_no_traceback(tmp_path: Path) -> None:
     compute = CloudInMemory()
-    compute.faults["create"] = [QuotaExceeded("Quota exceeded for instances: Requested 1")]
+    compute.faults["create"] = [Forbidden("Policy doesn't allow os_compute_api:servers:create")]
     async with hub_process(tmp_path, compute) as hub:
         spawner = hub.user().spawner
         with pytest.raises(SpawnException) as caught:
             await (await hub.start())
-        assert caught.value.reason == "quota"
-        assert failure("quota").sentence in caught.value.message
-        assert "Requested" not in caught.value.message + caught.value.message_html
-        assert spawner.last_failure.name == "quota"
+        assert caught.value.reason == "refused"
+        assert failure("refused").sentence in caught.value.message
+        assert "Policy" not in caught.value.message + caught.value.message_html
+        assert spawner.last_failure.name == "refused"
 
 
 async def test_nothing_of_a_failed_gpu_start_is_left_for_the_next_one(tmp_path: Path) -> None:
     compute = CloudInMemory()
-    compute.faults["create"] = [QuotaExceeded("cores")]
+    compute.faults["create"] = [Forbidden("no GPUs")]
     async with hub_process(tmp_path, compute) as hub, notebook_at(ADDRESS):
         with pytest.raises(SpawnException):
             await (await hub.start(image="gpu", flavor="g3.large"))
