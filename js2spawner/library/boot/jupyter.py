@@ -19,6 +19,7 @@ import aiohttp
 ANSWER_BYTES = 4 * 1024 * 1024
 OUTPUT_CHARACTERS = 512 * 1024
 REQUEST_S = 120.0
+_DIED = ("restarting", "autorestarting", "dead")
 
 
 class NotebookProblem(Exception):
@@ -161,6 +162,9 @@ class Kernel:
                         replied = True
                         if told.get("status") != "ok" and not error:
                             error = printable(f"{told.get('ename', told.get('status'))}: {told.get('evalue', '')}")
+                    elif told.get("execution_state") in _DIED:
+                        # Nothing more comes of this cell.
+                        return Outcome(text, "the kernel died")
                     elif kind == "status":
                         idle = idle or told.get("execution_state") == "idle"
         except TimeoutError:
@@ -179,9 +183,12 @@ class Kernel:
         except (ValueError, RecursionError):
             return "", {}
         parent, content = (told.get(name) if isinstance(told, dict) else None for name in ("parent_header", "content"))
-        if not isinstance(parent, dict) or not isinstance(content, dict) or parent.get("msg_id") != asked:
+        if not isinstance(parent, dict) or not isinstance(content, dict):
             return "", {}
-        return str(told.get("msg_type")), content
+        kind = str(told.get("msg_type"))
+        # The server's word about a dead kernel is in answer to nobody.
+        died = kind == "status" and content.get("execution_state") in _DIED
+        return (kind, content) if died or parent.get("msg_id") == asked else ("", {})
 
 
 def printable(text: str, most: int = 400) -> str:

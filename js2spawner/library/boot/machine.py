@@ -31,6 +31,8 @@ PRISTINE = "js2-pristine"
 """Serial number under which a machine finds the disk as it was built."""
 
 _RELAY = Path(__file__).with_name("relay.py")
+# QEMU's plain processor is older than what wheels are built for: NumPy's kernel dies on it (x86-64-v2 is the least).
+_EMULATED_CPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"
 _TOOL_DEADLINE_S = 120.0
 _CONTROL_DEADLINE_S = 30.0
 _CONTROL_LINE_BYTES = 64 * 1024
@@ -148,8 +150,7 @@ async def _read(process: asyncio.subprocess.Process, console: Console) -> None:
 def _command(plan: Plan, folder: Path, port: int) -> list[str]:
     hardware = plan.hardware
     command = ["qemu-system-x86_64", "-no-user-config", "-nodefaults", "-accel", accelerator()]
-    if accelerator() == "kvm":
-        command += ["-cpu", "host"]
+    command += ["-cpu", "host" if accelerator() == "kvm" else _EMULATED_CPU]
     command += ["-smp", str(hardware.cpus), "-m", str(hardware.memory_mb), "-display", "none", "-vga", "std"]
     command += ["-smbios", f"type=1,manufacturer=OpenStack Foundation,product=OpenStack Nova,uuid={plan.server_id}"]
     command += ["-uuid", plan.server_id, "-serial", "stdio"]

@@ -110,6 +110,18 @@ async def test_a_cell_that_never_ends_is_given_up(tmp_path: Path) -> None:
         assert "not done within 0 s" in await run_notebook(server, notebook(tmp_path, "1 + 1"), 0.05)
 
 
+@pytest.mark.parametrize("state", ["restarting", "dead"])
+async def test_a_kernel_that_dies_is_told_at_once_with_its_cell(tmp_path: Path, state: str) -> None:
+    async def dies(socket: web.WebSocketResponse, _asked: dict[str, Any]) -> None:
+        # As the server says it, which starts another kernel: in answer to nobody.
+        told = {"msg_type": "status", "parent_header": {}, "content": {"execution_state": state}}
+        await socket.send_str(json.dumps(told))
+
+    async with serving(dies) as server:
+        failed = await run_notebook(server, notebook(tmp_path, "import numpy"), 30)
+    assert failed == "smoke.ipynb, cell 2 (import numpy): the kernel died"
+
+
 async def test_output_without_end_fills_no_memory() -> None:
     async def talks(socket: web.WebSocketResponse, asked: dict[str, Any]) -> None:
         for _ in range(10):
