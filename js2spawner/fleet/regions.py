@@ -162,12 +162,9 @@ class RegionDesk:
                 known = self._images.last is not None and self._flavors.last is not None
         return self._offer(self._images.last or [], self._flavors.last or [], self._limits.last, typical, known)
 
-    async def learn(self) -> None:
-        """Ask ahead for what a choice is compared with in other regions too. Never raises."""
-        try:
-            await self._images.get()
-        except CloudError as error:
-            self._log.warning("region %s: its images are not known yet: %s", self.region.name, error)
+    def learn_ahead(self) -> None:
+        """Ask for the images before anybody needs them: those of other regions are compared with them."""
+        self._images.begin()
 
     async def images(self) -> list[Image]:
         """The images of this region, as fresh as starts see them. Raises CloudError."""

@@ -169,3 +169,25 @@ async def test_the_metric_says_which_region_is_down(regions: Regions):
 
 async def test_a_region_of_which_nothing_is_heard_counts_as_up(regions: Regions):
     assert regions.breaker.state("elsewhere") == "up"
+
+
+async def test_who_waits_for_an_answer_is_told_at_once_when_the_region_goes_down(regions: Regions):
+    watch = regions.breaker.watch("IU")
+    waiting = asyncio.create_task(watch.unless_down(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    regions.away()
+    async with asyncio.timeout(60):
+        with pytest.raises(Unreachable, match="region IU does not answer"):
+            await waiting
+    with pytest.raises(Unreachable):
+        await watch.unless_down(asyncio.Event().wait())
+
+
+async def test_an_answer_and_a_refusal_of_a_region_that_is_up_are_passed_on(regions: Regions):
+    async def refuse() -> None:
+        raise Gone
+
+    watch = regions.breaker.watch("IU")
+    assert await watch.unless_down(asyncio.sleep(0, "there")) == "there"
+    with pytest.raises(Gone):
+        await watch.unless_down(refuse())
