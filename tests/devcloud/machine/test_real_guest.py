@@ -74,7 +74,7 @@ class Hub:
         self.book.attempt = books.expected(addresses=(spec.address,), server_id=spec.server_id)
         return spec
 
-    def assignment(self, spec: MachineSpec) -> Any:
+    def assignment(self, spec: MachineSpec, **changes: Any) -> Any:
         env = {
             "JUPYTERHUB_API_TOKEN": TOKEN,
             "JUPYTERHUB_API_URL": f"{self.url}/hub/api",
@@ -87,7 +87,7 @@ class Hub:
             "JUPYTERHUB_SERVICE_URL": f"http://{spec.address}:8888{PREFIX}",
             "JUPYTERHUB_USER": "alice",
         }
-        return books.assignment(uid=UID, env=env, address=spec.address)
+        return books.assignment(uid=UID, env=env, address=spec.address, **changes)
 
     def _lookup(self, source: str) -> MachineSpec | None:
         return self._spec if self._spec is not None and source == self._spec.address else None

@@ -17,6 +17,7 @@ import pytest
 from js2spawner.guest import disks, home, mounts
 from js2spawner.guest.disks import MIB
 from js2spawner.guest.home import HomeProblem
+from js2spawner.guest.machine import Machine
 from js2spawner.handshake.messages import report_from
 from tests.unit.guest.volumes import SOMEBODY, Stand, real_disks, run, stand, wish
 from tests.unit.handshake.books import report_json
@@ -352,4 +353,4 @@ def impatient(here: Stand) -> object:
         now[0] += 1.0
 
     found = disks.Disks(lambda: now[0], sleep, here.by_id)
-    return lambda: home.Machine(lambda: now[0], sleep, privileged=True, disks=found)
+    return lambda: Machine(lambda: now[0], sleep, privileged=True, disks=found)

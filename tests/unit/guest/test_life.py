@@ -48,8 +48,8 @@ def test_kernels_are_looked_at_with_every_third_report_and_no_more_often_while_a
 ) -> None:
     now = [0.0]
     run, identity = RunDir(tmp_path / "run"), Identity(tmp_path / "state")
-    saving = SimpleNamespace(word=lambda: "save-1" if hub.order else "", obey=lambda _answer: None)
     hub, kernels = Hub(), Kernels()
+    saving = SimpleNamespace(word=lambda: "save-1" if hub.order else "", obey=lambda _answer: None)
     machine = Machine(lambda: now[0], lambda _: None, privileged=False, disks=cast("Any", None))
     life = Life(cast("Any", hub), run, identity, cast("Any", saving), machine)
     life._notebook, life._stage = cast("Any", kernels), Stage("listening", "a")
