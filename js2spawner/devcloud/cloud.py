@@ -59,9 +59,9 @@ class Settings:
 class DevCloud:
     """Everything the services share.
 
-    `capacity` overrides what flavors say of themselves, `calls` counts calls by operation, answered or not, and
-    `rendered` is the JSON of servers as last shown. `life` moves servers from state to state; it needs the cloud itself
-    and is set right after it is made.
+    `capacity` overrides what flavors say of themselves, `cards` says how the GPUs of hosts are that are not sound,
+    `calls` counts calls by operation, answered or not, and `rendered` is the JSON of servers as last shown. `life`
+    moves servers from state to state; it needs the cloud itself and is set right after it is made.
     """
 
     settings: Settings
@@ -73,6 +73,7 @@ class DevCloud:
     hypervisor: Hypervisor
     flavors: Mapping[str, Flavor]
     capacity: dict[str, int | None] = field(default_factory=dict)
+    cards: dict[str, str] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     rendered: dict[tuple[str, int, bool], tuple[Server, bytes]] = field(default_factory=dict)
     life: Life = field(init=False)

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from js2spawner.devcloud import spoiling
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.keystone import revoke_all
 from js2spawner.devcloud.nova.status import status_of
@@ -36,6 +37,10 @@ def routes(cloud: DevCloud) -> list[web.RouteDef]:
         ("DELETE", "/faults/{name}", remove_fault),
         ("GET", "/capacity", show_capacity),
         ("PUT", "/capacity", set_capacity),
+        ("GET", "/hosts", spoiling.show_hosts),
+        ("PUT", "/hosts", spoiling.set_hosts),
+        ("PUT", "/volumes/{id}", spoiling.change_volume),
+        ("DELETE", "/volumes/{id}", spoiling.lose_volume),
         ("GET", "/latencies", show_latencies),
         ("PUT", "/latencies", set_latencies),
         ("GET", "/calls", show_calls),
@@ -152,6 +157,7 @@ async def reset(cloud: DevCloud, request: web.Request, body: Any) -> object:
         await cloud.hypervisor.destroy(server.id)
     cloud.faults.replace(())
     cloud.capacity.clear()
+    cloud.cards.clear()
     cloud.calls.clear()
     cloud.rendered.clear()
     cloud.store.clear(keep=_PEOPLE)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from aiohttp import web
+
+CARDS = ("sound", "silent", "hangs", "no-memory", "no-compute")
+"""How a GPU may be: the driver does not know it, never answers, says it has no memory, or it answers and computes
+nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class MachineSpec:
 
     `key` is a public SSH key. `volumes` are the ids of the Cinder volumes attached to it. `boot_seconds` is how long
     the pretended boot lasts between power-on and the start of the guest program. `gpu` is the GPU's name, from the
-    flavor's extra specs.
+    flavor's extra specs; `card` is how it is: one of CARDS.
     """
 
     server_id: str
@@ -36,6 +40,7 @@ class MachineSpec:
     boot_seconds: float
     guest_dead: bool
     gpu: str | None
+    card: str = "sound"
 
 
 class Ingress(NamedTuple):
@@ -89,6 +94,9 @@ class Hypervisor(Protocol):
 
     def held_still(self, server_id: str, volume_id: str) -> AbstractAsyncContextManager[None]:
         """For as long as the block lasts the machine writes nothing to a volume, and what it wrote before is there."""
+
+    async def change_card(self, server_id: str, card: str) -> None:
+        """The machine's GPU is another way from now on."""
 
     async def export(self, server_id: str, shares: Mapping[str, bool]) -> None:
         """The machine may mount these shares and no others; True is read-only."""
@@ -151,6 +159,9 @@ class NoMachines:
 
     def held_still(self, server_id: str, volume_id: str) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
         return nullcontext()
+
+    async def change_card(self, server_id: str, card: str) -> None:
+        self.on[server_id] = replace(self.on[server_id], card=card)
 
     async def export(self, server_id: str, shares: Mapping[str, bool]) -> None:
         self.exports[server_id] = dict(shares)

@@ -61,7 +61,8 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """`capacity` is how many instances of it fit at once (None: any number); `su_per_hour` is what an hour costs."""
+    """`capacity` is how many instances of it fit at once (None: any number), spread over `hosts` where it names some;
+    `su_per_hour` is what an hour costs."""
 
     id: str
     name: str
@@ -71,6 +72,7 @@ class Flavor:
     su_per_hour: float
     capacity: int | None = None
     extra_specs: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

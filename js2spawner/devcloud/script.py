@@ -126,7 +126,22 @@ class RulesText(_Strict):
     faults: list[RuleText] = Field(default_factory=list, max_length=100)
 
 
-class Script(CapacityText, RulesText):
+class CardsText(_Strict):
+    """How the GPUs of hosts are."""
+
+    cards: dict[str, Literal["sound", "silent", "hangs", "no-memory", "no-compute"]] = Field(
+        default_factory=dict, max_length=100
+    )
+
+
+class VolumeText(_Strict):
+    """What is to be believed of a volume; no `attached_to` at all leaves that, an empty one is nobody."""
+
+    status: str | None = Field(default=None, max_length=50)
+    attached_to: str | None = Field(default=None, max_length=50)
+
+
+class Script(CapacityText, CardsText, RulesText):
     """A whole script; every part may be missing."""
 
     seed: int | None = None

@@ -59,6 +59,7 @@ def _flavor(row: Mapping[str, Any]) -> Flavor:
         su_per_hour=row["su_per_hour"],
         capacity=row.get("capacity"),
         extra_specs=_gpu_specs(row.get("gpu")),
+        hosts=tuple(row.get("hosts", ())),
     )
 
 

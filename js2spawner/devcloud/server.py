@@ -121,6 +121,7 @@ def _cloud(options: Options, url: str) -> DevCloud:
         hypervisor=options.machines(options.directory, f"{url}/metadata"),
         flavors=seed.flavors(),
         capacity=dict(options.script.capacity),
+        cards=dict(options.script.cards),
     )
     cloud.life = Life(cloud)
     cloud.faults.replace(rule.made() for rule in options.script.faults)

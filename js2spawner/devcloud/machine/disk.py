@@ -24,7 +24,7 @@ from pathlib import Path
 from js2spawner.devcloud.hypervisor import MachineSpec
 from js2spawner.devcloud.machine import mount_program
 from js2spawner.devcloud.machine.cloud_config import own_hostname
-from js2spawner.devcloud.machine.gpu import make_gpu
+from js2spawner.devcloud.machine.gpu import make_gpu, write_proof
 from js2spawner.devcloud.machine.metadata import write_config_drive
 
 COPY_TIMEOUT_S = 300.0
@@ -77,7 +77,8 @@ class Disks:
         if spec.config_drive:
             write_config_drive(machine / "config-drive", spec)
         if spec.gpu is not None:
-            make_gpu(machine / "gpu", spec.gpu)
+            make_gpu(machine / "gpu", spec.gpu, spec.card)
+            write_proof(machine / "disk" / "opt" / "js2")
         if private:
             _write_stand_ins(machine / "programs")
         return machine

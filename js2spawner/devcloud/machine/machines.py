@@ -21,7 +21,7 @@ from js2spawner.devcloud.machine import metadata, power, programs
 from js2spawner.devcloud.machine.cloud_config import own_hostname
 from js2spawner.devcloud.machine.disk import Disks
 from js2spawner.devcloud.machine.firewall import Firewall, Guarded
-from js2spawner.devcloud.machine.gpu import set_gpu_load
+from js2spawner.devcloud.machine.gpu import Load, set_gpu_load
 from js2spawner.devcloud.machine.inside.plan import Plan
 from js2spawner.devcloud.machine.plugs import Plugged, Plugs
 from js2spawner.devcloud.machine.power import MachineError, Powered
@@ -162,8 +162,14 @@ class Machines:
         spec = self._specs.get(server_id)
         if spec is None or spec.gpu is None:
             raise KeyError(server_id)
-        folder = self._disks.machine(server_id) / "gpu"
-        set_gpu_load(folder, spec.gpu, utilisation_percent=utilisation_percent, memory_used_mb=memory_used_mb)
+        load = Load(utilisation_percent, memory_used_mb, spec.card)
+        set_gpu_load(self._disks.machine(server_id) / "gpu", spec.gpu, load)
+
+    async def change_card(self, server_id: str, card: str) -> None:
+        spec = self._specs.get(server_id)
+        if spec is not None and spec.gpu is not None:
+            self._specs[server_id] = replace(spec, card=card)
+            self.set_gpu_load(server_id, utilisation_percent=0, memory_used_mb=0)
 
     async def _in_turn(self, server_id: str, do: Callable[[], Awaitable[Result]]) -> Result:
         """One thing at a time for each machine, and to its end: a cancelled caller leaves no half-made machine."""

@@ -5,6 +5,7 @@ Standard library only; copied into the machine as the executable `nvidia-smi` be
 
 import json
 import sys
+import time
 from pathlib import Path
 
 STATE = Path(__file__).resolve().parent / "gpu.json"
@@ -38,7 +39,18 @@ def answer(arguments: list[str], gpu: dict[str, str]) -> str:
     return row if "noheader" in layout else ", ".join(names) + "\n" + row
 
 
+SILENT = (
+    "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA "
+    "driver is installed and running."
+)
+
 if __name__ == "__main__":
+    card = json.loads(STATE.read_text())["card"]
+    if card == "silent":
+        print(SILENT)  # noqa: T201
+        sys.exit(9)
+    if card == "hangs":
+        time.sleep(3600)
     try:
         print(answer(sys.argv[1:], json.loads(STATE.read_text())))  # noqa: T201, this is a command
     except ValueError as problem:

@@ -37,6 +37,7 @@ def spec_of(cloud: DevCloud, server: Server) -> MachineSpec:
         boot_seconds=cloud.settings.boot_seconds if bent is None else bent,
         guest_dead=server.behaviour.guest_dead,
         gpu=gpu_of(server.flavor),
+        card=cloud.cards.get(server.host or "", "sound"),
     )
 
 

@@ -11,7 +11,7 @@ from js2spawner.devcloud.nova.found import admin_only
 from js2spawner.devcloud.nova.schema import refuse
 from js2spawner.devcloud.nova.view import link_pair
 from js2spawner.devcloud.records import Flavor, Server
-from js2spawner.devcloud.scheduler import HOST
+from js2spawner.devcloud.scheduler import all_hosts
 
 LOWEST, HIGHEST = Version(2, 1), Version(2, 104)
 _UPDATED = "2013-07-23T11:33:21Z"
@@ -63,13 +63,17 @@ async def zones(call: Call) -> Answer:  # noqa: ARG001
 
 async def hypervisors(call: Call) -> Answer:
     admin_only(call, "os_compute_api:os-hypervisors:list")
-    return Answer({"hypervisors": [{"id": HOST, "hypervisor_hostname": HOST, "state": "up", "status": "enabled"}]})
+    up = {"state": "up", "status": "enabled"}
+    hosts = all_hosts(call.cloud.flavors.values())
+    return Answer({"hypervisors": [{"id": host, "hypervisor_hostname": host, **up} for host in hosts]})
 
 
 async def services(call: Call) -> Answer:
     admin_only(call, "os_compute_api:os-services:list")
-    view = {"id": HOST, "binary": "nova-compute", "host": HOST, "zone": ZONE, "status": "enabled", "state": "up"}
-    return Answer({"services": [view | {"disabled_reason": None, "updated_at": None, "forced_down": False}]})
+    up = {"binary": "nova-compute", "zone": ZONE, "status": "enabled", "state": "up"}
+    plain = up | {"disabled_reason": None, "updated_at": None, "forced_down": False}
+    hosts = all_hosts(call.cloud.flavors.values())
+    return Answer({"services": [{"id": host, "host": host, **plain} for host in hosts]})
 
 
 async def server_groups(call: Call) -> Answer:  # noqa: ARG001

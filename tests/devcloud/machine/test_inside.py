@@ -82,3 +82,14 @@ def test_nvidia_smi_refuses_in_one_sentence(tmp_path: Path, arguments: list[str]
     done = subprocess.run([tmp_path / "nvidia-smi", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("card", "status", "said"),
+    [("silent", 9, "couldn't communicate"), ("no-memory", 0, "GRID A100X-8C, 0\n"), ("no-compute", 0, ", 8192\n")],
+)
+def test_a_card_that_is_not_sound_shows_it(tmp_path: Path, card: str, status: int, said: str):
+    make_gpu(tmp_path, "GRID A100X-8C", card)
+    query = [tmp_path / "nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    assert (done.returncode, said in done.stdout) == (status, True)

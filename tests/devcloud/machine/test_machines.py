@@ -159,6 +159,14 @@ async def test_a_gpu_answers_nvidia_smi_with_what_was_set(lab: Lab):
 
 
 @needs_root
+async def test_a_gpu_computes_unless_its_card_cannot(private_lab: Lab):
+    spec = await private_lab.boot(a_spec(gpu="GRID A100X-8C"))
+    assert await private_lab.run(spec, "/opt/js2/gpu-proof; echo $?") == "0\n"
+    await private_lab.machines.change_card(spec.server_id, "no-compute")
+    assert "ECC error" in await private_lab.run(spec, "/opt/js2/gpu-proof")
+
+
+@needs_root
 async def test_a_machine_that_cannot_be_switched_on_says_why_and_leaves_no_process(private_lab: Lab):
     lab = private_lab
     machines = lab.new_machines(guest=lab.folder / "missing" / "guest.py")
