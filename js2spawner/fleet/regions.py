@@ -53,11 +53,15 @@ class Kept(Generic[T]):
         fresh_s = self.fresh_s if fresh_s is None else fresh_s
         if self._value is not None and self.clock() - self._at < fresh_s:
             return self._value
+        return await asyncio.shield(self.begin())
+
+    def begin(self) -> asyncio.Task[T]:
+        """Ask, unless that is under way; nobody has to wait for it."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._refresh())
             # Nobody may be left waiting (a cancelled start): the result is still fetched, so nothing goes unheard.
             self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return await asyncio.shield(self._asking)
+        return self._asking
 
     @property
     def last(self) -> T | None:

@@ -205,3 +205,11 @@ async def test_a_gpu_is_known_by_the_flavor_s_extra_specs_though_the_catalog_say
 async def test_a_choice_is_resolved_for_whichever_of_its_flavors_has_a_turn():
     places = world(IU="x", TACC="x", ASU="x")
     assert [(await places.desks["IU"].ids(CHOICE, each)).flavor_id for each in CHOICE.flavors] == ["t", "l"]
+
+
+async def test_images_that_are_asked_for_ahead_are_there_for_whoever_compares_them():
+    places = world(IU="x", TACC="y", ASU="x")
+    places.desks["IU"].learn_ahead()
+    await places.desks["IU"].images()
+    with pytest.raises(ImageNotPublished):
+        await places.desks["TACC"].ids(CHOICE)
