@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
-import js2spawner.guest
 from js2spawner.library import reading, scratch
 from js2spawner.library.builds import DISK, Builds
-from js2spawner.library.definition import files_below
+from js2spawner.library.due import why_due
 from js2spawner.library.scratch.tools import NEEDED
 from tests.openstack.place import ROOT
 from tools.install import apt_install
@@ -18,19 +18,15 @@ IMAGE = "minimal"
 
 
 def minimal(say: Callable[[str], None]) -> Path:
-    """Its disk; built only if there is none of this definition and guest program. Raises CannotBuild, CannotInstall."""
+    """Its disk; built only if none is here or the newest is due, as with another guest program. Raises CannotBuild,
+    CannotInstall."""
     builds = Builds(ROOT / ".images")
     definition = reading.read(ROOT / "images", IMAGE)
     newest = builds.newest(IMAGE)
-    if newest is None or newest.definition != definition.key or newest.began.timestamp() < guest_changed():
+    if newest is None or why_due(definition, newest, datetime.now(UTC)):
         _install_tools()
         newest = scratch.build(definition, builds, say)
     return builds.place(newest) / DISK
-
-
-def guest_changed() -> float:
-    """When a file of the guest program was last written here."""
-    return max(file.stat().st_mtime for file in files_below(Path(js2spawner.guest.__file__).parent))
 
 
 def _install_tools() -> None:
