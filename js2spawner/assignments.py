@@ -19,8 +19,9 @@ async def assignment_for(spawner: Any, record: Record) -> Assignment:
     """The assignment of an attempt, from what JupyterHub has prepared on the spawner.
 
     The environment is the whole of `get_env()`: the single-user server refuses to start with less. Values of None mean
-    "unset" to JupyterHub and are left out.
+    "unset" to JupyterHub and are left out. Raises HomeFailed when the home cannot be had.
     """
+    homes = spawner.hub_fleet.homes
     environment = {key: str(value) for key, value in spawner.get_env().items() if value is not None}
     return Assignment(
         id=secrets.token_hex(8),
@@ -33,6 +34,8 @@ async def assignment_for(spawner: Any, record: Record) -> Assignment:
         port=NOTEBOOK_PORT,
         certificates=await _certificates(spawner, record) if spawner.internal_ssl else None,
         gpu=record.plan.gpu,
+        home=await homes.mount_of(record) if homes else None,
+        data=await homes.data_of(record) if homes else (),
     )
 
 

@@ -70,18 +70,20 @@ def lease(
     latest: datetime,
     now: datetime,
     held: bool = False,
+    idles: bool = True,
 ) -> Lease:
     """The lease of one server. `extended_s` is what all its extensions so far add up to; it moves both ends.
 
     `latest`: the instant its instance was promised to end at when it was made, whatever the policy says by now.
-    `held`: it is being saved as an image, and does not end before that is done.
+    `held`: it is being saved as an image, and does not end before that is done. `idles`: it ends when nobody uses it;
+    without that its longest is its only end.
     """
     extended = timedelta(seconds=extended_s)
     age_end = min(started + timedelta(seconds=policy.longest_s) + extended, latest)
     # The hub knows no activity before the start, and a reused record may still hold that of an earlier life.
     idle_end = max(started, last_activity) + timedelta(seconds=policy.idle_s) + extended
-    why: Why = "age" if age_end <= idle_end else "idle"
-    ends_at = min(age_end, idle_end)
+    why: Why = "idle" if idles and idle_end < age_end else "age"
+    ends_at = idle_end if why == "idle" else age_end
     if held:
         ends_at = max(ends_at, now + _HELD_FOR)
     left = max(0, policy.extensions - extensions_used)

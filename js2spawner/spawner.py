@@ -26,7 +26,7 @@ from js2spawner.decide import recover
 from js2spawner.failures import Failure, failure, failure_of
 from js2spawner.fleet.configuration import FleetNotReady
 from js2spawner.fleet.fleet import Fleet
-from js2spawner.fleet.homes import HomeFailed
+from js2spawner.fleet.home_finding import HomeFailed
 from js2spawner.fleet.reach import answers_http
 from js2spawner.fleet.records_json import dump, load
 from js2spawner.fleet.regions import NOTEBOOK_PORT, offers_of
