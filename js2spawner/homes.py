@@ -44,6 +44,9 @@ EXPORT_OF = "js2_export_of"
 CLEAN = "js2_clean"
 """Of a snapshot: "yes" when the home was not mounted anywhere. Else it holds what a crash would have left."""
 
+LEFT_BEHIND_S = 2 * 24 * 3600.0
+"""After so long nobody goes on with an export that was broken off."""
+
 _DAY_S = 24 * 3600.0
 _GRACE_DAYS = float(Terms.model_fields["grace_days"].default)
 _MARK_USED_EVERY_S = 3600.0
@@ -287,9 +290,9 @@ def instant_of(text: str) -> Instant | None:
     """An instant as `text_of` writes it; None for anything else."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.timestamp() if found.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return found.timestamp() if found.tzinfo else None
 
 
 # ---- what its state means -------------------------------------------------------------------------------------------
@@ -359,14 +362,18 @@ def snapshot_due(home: Home, snapshots: Iterable[Snapshot], now: Instant) -> boo
     return home.used_at > last and now - last >= every_s
 
 
-def superfluous(home: Home, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
-    """The snapshots that newer ones have replaced, and those that failed. What somebody asked for stays."""
-    schedule = home.schedule
-    mine = [snapshot for snapshot in snapshots if snapshot.by_schedule]
+def superfluous(home: Home, snapshots: Iterable[Snapshot], now: Instant) -> list[Snapshot]:
+    """The snapshots that newer ones have replaced, those that failed, and those of exports nobody went on with.
+
+    What somebody asked for stays.
+    """
+    every = list(snapshots)
+    mine = [snapshot for snapshot in every if snapshot.by_schedule]
     failed = [snapshot for snapshot in mine if snapshot.status == "error"]
     good = sorted((s for s in mine if s.status == "available"), key=lambda s: s.taken_at, reverse=True)
     # Without a schedule nothing replaces them.
-    return failed + (good[schedule.keep :] if schedule else [])
+    replaced = good[home.schedule.keep :] if home.schedule else []
+    return failed + replaced + [s for s in every if s.taken == EXPORT and now - s.taken_at > LEFT_BEHIND_S]
 
 
 def end_is_due(home: Home, now: Instant) -> bool:

@@ -19,7 +19,8 @@ from js2spawner.fleet.home_sharing import Sharing
 from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY, data_name
 from js2spawner.handshake.messages import DataMount
-from js2spawner.instance import Record
+from js2spawner.homes import EXPORT_OF, LEFT_BEHIND_S
+from js2spawner.instance import Instant, Record
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -68,13 +69,14 @@ class ClassVolumes:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
 
-    async def sweep(self, region: str) -> None:
-        """Delete the volumes whose instances are over. Raises CloudError."""
+    async def sweep(self, region: str, now: Instant) -> None:
+        """Delete the volumes whose instances are over, and what exports have left behind. Raises CloudError."""
         volumes = self._in_cloud[region].cloud.volumes
         live = {record.attempt_id for record in self._records()}
         for volume in await volumes.list({HUB_KEY: self._in_cloud[region].hub_id}):
             over = DATA_KEY in volume.metadata and volume.metadata.get(ATTEMPT_KEY) not in live
-            if over and not volume.attached_to and volume.status in ("available", "error"):
+            left = EXPORT_OF in volume.metadata and now - volume.created.timestamp() > LEFT_BEHIND_S
+            if (over or left) and not volume.attached_to and volume.status in ("available", "error"):
                 await volumes.delete(volume.id)
 
     def _wanted(self, record: Record) -> list[ClassData]:

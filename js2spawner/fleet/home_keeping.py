@@ -92,7 +92,7 @@ class HomeKeeping:
                 if home.kind == "share":
                     await self._homes.sharing[region].sweep(home.id)
         if "volume" in self._kinds:
-            await self._homes.data.sweep(region)
+            await self._homes.data.sweep(region, self._homes.clock())
 
     def _count(self, region: str, homes: list[Home]) -> None:
         found = Counter(_state(home, homes) for home in homes)
@@ -108,7 +108,7 @@ class HomeKeeping:
         for home in mine:
             if home.id in self._homes.finding.formatted and FORMATTED not in home.metadata:
                 await there.mark(home, {FORMATTED: "yes"})
-        if not any(home.schedule for home in mine):
+        if not mine:
             return
         of: defaultdict[str, list[Snapshot]] = defaultdict(list)
         for snapshot in await there.snapshots():
@@ -117,7 +117,7 @@ class HomeKeeping:
             if home.delete_at is None:
                 await self._homes.snapshot_if_due(home, of[home.id])
             try:
-                await there.delete_snapshots(superfluous(home, of[home.id]))
+                await there.delete_snapshots(superfluous(home, of[home.id], self._homes.clock()))
             except CloudError as error:
                 self._homes.log.warning("home %s: an old snapshot stays: %s: %s", home.id, error.name, error)
 

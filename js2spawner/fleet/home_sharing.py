@@ -18,7 +18,7 @@ from js2spawner.instance import Record, Shelved
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
-_LOOK_EVERY_S = 1.0
+_FIRST_LOOK_S, _LOOK_EVERY_S = 0.1, 2.0
 _CEPHX = "CEPHFS"
 
 
@@ -67,6 +67,7 @@ class Sharing:
 
     async def _active(self, share_id: str, kind: str, to: str, level: str) -> ShareAccess:
         """The rule once the storage keeps to it, asked for if it is not there."""
+        rest_s = _FIRST_LOOK_S
         while True:
             mine = [
                 r for r in await self._cloud.shares.accesses(share_id) if (r.kind, r.to, r.level) == (kind, to, level)
@@ -82,7 +83,8 @@ class Sharing:
                 except (BadRequest, Conflict) as error:
                     if "already exists" not in error.detail:
                         raise
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(rest_s)
+            rest_s = min(rest_s * 2, _LOOK_EVERY_S)
 
     async def _drop(self, share_id: str, rules: Iterable[ShareAccess]) -> None:
         for rule in rules:

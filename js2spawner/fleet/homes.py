@@ -78,6 +78,7 @@ class Homes:
         self._background = Background(log)
         # When the use of a home was last written down, by id.
         self._marked_at: dict[str, Instant] = {}
+        self._copying: set[str] = set()
 
     async def stop(self) -> None:
         """Let go of what is under way. The next hub begins it anew."""
@@ -242,6 +243,9 @@ class Homes:
 
         `snapshots` are those there are, if they are known.
         """
+        if home.id in self._copying:
+            return
+        self._copying.add(home.id)
         there = self.in_cloud[home.region]
         try:
             known = await there.snapshots(home) if snapshots is None else snapshots
@@ -252,4 +256,6 @@ class Homes:
             metrics.HOME_SNAPSHOTS.labels(outcome=error.name).inc()
             self.log.warning("home %s (%s): no snapshot: %s: %s", home.id, home.user, error.name, error)
             return
+        finally:
+            self._copying.discard(home.id)
         metrics.HOME_SNAPSHOTS.labels(outcome="taken").inc()

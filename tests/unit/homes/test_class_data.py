@@ -1,0 +1,68 @@
+"""Class data: a volume of its own for each instance from one snapshot, or a share that all read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from js2spawner.catalog import Catalog
+from js2spawner.cloud.errors import QuotaExceeded
+from js2spawner.fleet.home_data import DATA_KEY
+from js2spawner.instance import Running
+from tests.unit.homes.clouds import RegionInMemory
+from tests.unit.homes.scenes import CATALOG, Scene
+from tests.unit.lives import ADDRESS
+
+WITH_DATA = CATALOG.replace("standard: {home:", "standard: {data: [genomes, lectures], home:")
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> Scene:
+    """A region with a snapshot of genomes and a share of lectures."""
+    iu = RegionInMemory()
+    source = await iu.volumes.create("genomes", 3, {})
+    iu.volumes.content[source.id] = "ACGT"
+    snapshot = await iu.volumes.create_snapshot(source.id, "genomes", {})
+    share = await iu.shares.create("lectures", 1, "NFS", {})
+    data = f"data:\n  genomes: {{region: IU, snapshot: {snapshot.id}}}\n  lectures: {{region: IU, share: {share.id}}}\n"
+    file = tmp_path / "catalog.yaml"
+    file.write_text(WITH_DATA + data)
+    return Scene(tmp_path, Catalog.load(file), {"IU": iu, "TACC": RegionInMemory()})
+
+
+def copies(here: Scene) -> list[str]:
+    return [volume.id for volume in here.iu.volumes.volumes.values() if DATA_KEY in volume.metadata]
+
+
+async def test_an_instance_reads_a_copy_of_the_snapshot_and_the_share(here: Scene) -> None:
+    home, _ = await here.use()
+    record = here.attempt(home, state=Running(0, "", ADDRESS, "hash"))
+    genomes, lectures = await here.homes.data_of(record)
+    (copy,) = copies(here)
+    assert (genomes.name, genomes.kind, genomes.serial) == ("genomes", "volume", copy[:20])
+    assert here.iu.volumes.content[copy] == "ACGT"
+    assert here.iu.volumes.volumes[copy].attached_to == (record.server_id,)
+    assert (lectures.name, lectures.kind) == ("lectures", "share")
+    assert [(rule.to, rule.level) for rule in here.iu.shares.rules[lectures.export[-36:]]] == [(ADDRESS, "ro")]
+
+
+async def test_it_is_got_ready_while_the_home_is_attached_and_never_twice(here: Scene) -> None:
+    home, _ = await here.use()
+    record = here.attempt(home)
+    await here.attach(record)
+    first = await here.homes.data_of(record)
+    assert await here.homes.data_of(record) == first
+    here.restart()
+    assert await here.homes.data_of(record) == first
+    assert len(copies(here)) == 1
+
+
+async def test_a_start_goes_on_without_what_cannot_be_had_and_the_operator_is_told(
+    here: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    home, _ = await here.use()
+    here.iu.faults.errors["create-volume"] = [QuotaExceeded("Maximum number of volumes exceeded", quota="volumes")]
+    (lectures,) = await here.homes.data_of(here.attempt(home))
+    assert lectures.name == "lectures"
+    assert "goes without class data genomes: quota" in caplog.text
