@@ -128,6 +128,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeLimits:
+    """The same of Cinder; gigabytes are those of volumes and snapshots."""
+
+    volumes_used: int
+    volumes_max: int | None
+    gigabytes_used: int
+    gigabytes_max: int | None
+    snapshots_used: int
+    snapshots_max: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     id: str
     name: str

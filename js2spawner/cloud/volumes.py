@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from .caller import Call, Caller, path
 from .errors import Gone
 from .reading import Json, instant, read, strings, text, words
-from .records import Volume, VolumeHold, VolumeSnapshot
+from .records import Volume, VolumeHold, VolumeLimits, VolumeSnapshot
 
 HOLDS_SINCE = "3.27"
 """The microversion (Ocata, 2017) from which Cinder tells who is about to have a volume."""
@@ -62,6 +62,10 @@ class Volumes:
         volumes = [read(volume_from_json, volume, "volume") for volume in await self._caller.pages(call, "volumes")]
         # An operator may have taken the filter out of Cinder's resource_filters.json, and then it is ignored.
         return [volume for volume in volumes if wanted.items() <= volume.metadata.items()]
+
+    async def limits(self) -> VolumeLimits:
+        answer = await self._call("volume-limits", "GET", path("limits"))
+        return read(limits_from_json, answer.get("limits"), "limits")
 
     async def delete(self, volume_id: str) -> None:
         """Start deleting. Raises Conflict while the volume is attached or has snapshots."""
@@ -202,3 +206,19 @@ def hold_from_json(attachment: Json) -> VolumeHold:
         server_id=words(attachment, "instance"),
         status=words(attachment, "status"),
     )
+
+
+def limits_from_json(limits: Json) -> VolumeLimits:
+    absolute = limits["absolute"]
+    return VolumeLimits(
+        volumes_used=int(absolute["totalVolumesUsed"]),
+        volumes_max=_limit(absolute["maxTotalVolumes"]),
+        gigabytes_used=int(absolute["totalGigabytesUsed"]),
+        gigabytes_max=_limit(absolute["maxTotalVolumeGigabytes"]),
+        snapshots_used=int(absolute["totalSnapshotsUsed"]),
+        snapshots_max=_limit(absolute["maxTotalSnapshots"]),
+    )
+
+
+def _limit(value: int) -> int | None:
+    return int(value) if value >= 0 else None

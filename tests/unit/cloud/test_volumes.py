@@ -111,3 +111,11 @@ async def test_a_hold_that_nova_stands_by_is_not_forgotten(volumes: Volumes, sta
     stand_in.on("DELETE", "/volume/v3/attachments/a1", {"conflict": {"code": 409, "message": words}}, status=409)
     with pytest.raises(errors.Conflict):
         await volumes.drop_hold("a1")
+
+
+async def test_limits_are_read_and_minus_one_is_none(volumes: Volumes, stand_in: StandIn) -> None:
+    answer = recorded("volume-limits")
+    answer["limits"]["absolute"]["maxTotalSnapshots"] = -1
+    stand_in.on("GET", "/volume/v3/limits", answer)
+    limits = await volumes.limits()
+    assert (limits.volumes_max, limits.gigabytes_max, limits.snapshots_max) == (10, 1000, None)
