@@ -1,113 +1,83 @@
-"""What a hub needs of its clouds: sign-in, each service, and everything the catalog names."""
+"""What a hub needs of its clouds: sign-in, each service, and everything the catalog names, in every region."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from js2spawner.catalog import Catalog
-from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Region
+from js2spawner.catalog_entries import FlavorEntry, ImageEntry
 from js2spawner.cloud.cloud import Cloud
-from js2spawner.cloud.errors import (
-    BadCloudConfig,
-    BadImage,
-    BadNetwork,
-    CloudError,
-    Gone,
-    ImageChanged,
-    ImageNotPublished,
-    SignInFailed,
-    Unreachable,
-)
+from js2spawner.cloud.errors import BadImage, CloudError, ImageChanged, ImageNotPublished
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.cloud.settings import CloudSettings
 from js2spawner.doctor.findings import Finding, fail, ok, warn
-from js2spawner.library.signing import NO_KEYS, PublicKeys
-from js2spawner.resolving import resolve
+from js2spawner.doctor.places import Place
+from js2spawner.doctor.storage import examine_storage
+from js2spawner.doctor.words import refused
+from js2spawner.gpu_flavors import has_gpu
+from js2spawner.resolving import data_of, resolve, resolved
 
 T = TypeVar("T")
 
 _CALLS = CloudSettings(connect_timeout_s=5, call_timeout_s=20, line_timeout_s=20)
-_REMEDIES: tuple[tuple[type[CloudError], str], ...] = (
-    (BadCloudConfig, "Put the entry in clouds.yaml right."),
-    (SignInFailed, "Make a new application credential and put it into clouds.yaml."),
-    (Unreachable, "Check auth_url in clouds.yaml, and this machine's way to it."),
-    (BadNetwork, "Check the name; `openstack network auto allocated topology create` makes the default one."),
-    (Gone, "Check the name, and whether this project may use it."),
-)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One region to examine, and what the catalog wants there; without a catalog only that it answers."""
+class Examined:
+    """What was found in one place; `images` is None when it could not be asked for them."""
 
-    title: str
-    cloud: str
-    region: str | None
-    network: str | None
-    images: tuple[ImageEntry, ...] = ()
-    flavors: tuple[FlavorEntry, ...] = ()
-    image_keys: PublicKeys = NO_KEYS
+    place: Place
+    findings: tuple[Finding, ...]
+    images: tuple[Image, ...] | None = None
 
 
-def places(catalog: Catalog, *, only_cloud: str | None, image_keys: PublicKeys = NO_KEYS) -> list[Place]:
-    """The regions of the catalog with what each must have; `only_cloud` leaves out those of other clouds."""
-    regions = [each for each in catalog.regions if only_cloud in (None, each.cloud)]
-    return [_place(catalog, region, image_keys) for region in regions]
+async def examine_clouds(these: Sequence[Place], clouds_yaml: str | None) -> list[Finding]:
+    """Sign in to each place and look, side by side. Raises nothing: what a cloud refuses is a finding."""
+    seen = await asyncio.gather(*(_examine(place, clouds_yaml) for place in these))
+    return [finding for one in seen for finding in one.findings] + check_same_images(seen)
 
 
-def _place(catalog: Catalog, region: Region, image_keys: PublicKeys) -> Place:
-    images = tuple(image for image in catalog.images if catalog.region_of(image) == region)
-    flavors = {flavor.name: flavor for image in images for flavor in catalog.flavors_for(image)}
-    return Place(
-        f"region {region.name}",
-        region.cloud,
-        region.region,
-        region.network,
-        images,
-        tuple(flavors.values()),
-        image_keys,
-    )
+async def _examine(place: Place, clouds_yaml: str | None) -> Examined:
+    cloud = Cloud(place.cloud, region=place.region, config_file=clouds_yaml, settings=_CALLS)
+    try:
+        return await examine_place(place, cloud)
+    finally:
+        await cloud.close()
 
 
-async def examine_clouds(these: Iterable[Place], clouds_yaml: str | None) -> list[Finding]:
-    """Sign in to each place and look. Raises nothing: what a cloud refuses is a finding."""
-    findings: list[Finding] = []
-    for place in these:
-        cloud = Cloud(place.cloud, region=place.region, config_file=clouds_yaml, settings=_CALLS)
-        try:
-            findings += await examine_place(place, cloud)
-        finally:
-            await cloud.close()
-    return findings
-
-
-async def examine_place(place: Place, cloud: Cloud) -> list[Finding]:
+async def examine_place(place: Place, cloud: Cloud) -> Examined:
     """One region: the sign-in first, since nothing else can be told without it."""
     try:
         await cloud.sign_in()
     except CloudError as problem:
-        return [_refused(f"{place.title}: sign-in", problem)]
-    examined = await asyncio.gather(
-        _ask(f"{place.title}: images", cloud.images.list, lambda images: check_images(place, images)),
-        _ask(f"{place.title}: flavors", cloud.compute.flavors, lambda flavors: check_flavors(place, flavors)),
-        _ask(f"{place.title}: quota", cloud.compute.limits, lambda limits: check_limits(place, limits)),
+        return Examined(place, (refused(f"{place.title}: sign-in", problem, needed=place.needed),))
+    images: list[Image] = []
+
+    async def list_images() -> list[Image]:
+        images.extend(await cloud.images.list())
+        return images
+
+    looked = await asyncio.gather(
+        _ask(place, "images", list_images, lambda found: check_images(place, found)),
+        _ask(place, "flavors", cloud.compute.flavors, lambda found: check_flavors(place, found)),
+        _ask(place, "quota", cloud.compute.limits, lambda limits: check_limits(place, limits)),
         _network(place, cloud),
-        _volumes(place, cloud),
+        examine_storage(place, cloud),
     )
-    return [
-        ok(f"{place.title}: sign-in", f"Signed in to {place.cloud}."),
-        *(each for some in examined for each in some),
-    ]
+    signed_in = ok(f"{place.title}: sign-in", f"Signed in to {place.cloud}.")
+    findings = (signed_in, *(finding for some in looked for finding in some))
+    return Examined(place, findings, tuple(images) or None)
 
 
-async def _ask(about: str, call: Callable[[], Awaitable[T]], judge: Callable[[T], list[Finding]]) -> list[Finding]:
+async def _ask(
+    place: Place, service: str, call: Callable[[], Awaitable[T]], judge: Callable[[T], list[Finding]]
+) -> list[Finding]:
     try:
         return judge(await call())
     except CloudError as problem:
-        return [_refused(about, problem)]
+        return [refused(f"{place.title}: {service}", problem, needed=place.needed)]
 
 
 async def _network(place: Place, cloud: Cloud) -> list[Finding]:
@@ -115,38 +85,33 @@ async def _network(place: Place, cloud: Cloud) -> list[Finding]:
     if name is None:
         return []
     return await _ask(
-        about, lambda: cloud.network.find_network(name), lambda found: [ok(about, f"{found.name} is there.")]
+        place, "network", lambda: cloud.network.find_network(name), lambda found: [ok(about, f"{found.name} is there.")]
     )
-
-
-async def _volumes(place: Place, cloud: Cloud) -> list[Finding]:
-    about = f"{place.title}: volumes"
-    try:
-        await cloud.volumes.list()
-    except CloudError as problem:
-        # No user's start depends on volumes.
-        return [warn(about, _said(problem), "Ask the cloud's operator whether this project may use volumes.")]
-    return [ok(about, "The volume service answers.")]
 
 
 def check_images(place: Place, images: list[Image]) -> list[Finding]:
     """Every image of the catalog must be there, active, and the one that was vouched for."""
     about = f"{place.title}: images"
-    wrong = [finding for entry in place.images for finding in _wrong(about, place, entry, images)]
-    return wrong or [ok(about, f"{len(place.images) or len(images)} are there.")]
+    wrong = [
+        *(finding for entry in place.images for finding in _wrong(fail, about, place, entry, images)),
+        *(finding for entry in place.further for finding in _wrong(warn, about, place, entry, images)),
+    ]
+    return wrong or [ok(about, f"{len(place.images) + len(place.further) or len(images)} are there.")]
 
 
-def _wrong(about: str, place: Place, entry: ImageEntry, images: list[Image]) -> list[Finding]:
+def _wrong(
+    level: Callable[[str, str, str], Finding], about: str, place: Place, entry: ImageEntry, images: list[Image]
+) -> list[Finding]:
     try:
         resolve(entry, images, place.image_keys)
     except ImageChanged as problem:
         remedy = "Find out who changed it; publish it again, or trust the key it is signed with."
-        return [fail(about, f"{_capital(problem.detail)} (image {entry.name}).", remedy)]
+        return [level(about, f"{_capital(problem.detail)} (image {entry.name}).", remedy)]
     except ImageNotPublished as problem:
-        return [fail(about, f"{_capital(problem.detail)} (image {entry.name}).", "Publish it, or change the catalog.")]
+        return [level(about, f"{_capital(problem.detail)} (image {entry.name}).", "Publish it, or change the catalog.")]
     except BadImage:
         sentence = f"{entry.image!r} (image {entry.name}) is missing or not active."
-        return [fail(about, sentence, "Upload it, or change the catalog.")]
+        return [level(about, sentence, "Upload it, or change the catalog.")]
     return []
 
 
@@ -154,12 +119,48 @@ def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def check_same_images(seen: Sequence[Examined]) -> list[Finding]:
+    """Whether an image of several regions is the same in each; those that lack it are told of by themselves."""
+    findings: list[Finding] = []
+    entries = dict.fromkeys(entry for one in seen for entry in (*one.place.images, *one.place.further))
+    compared = 0
+    for entry in entries:
+        having = [*_that_have(entry, seen, first=True), *_that_have(entry, seen, first=False)]
+        if len(having) < 2:
+            continue
+        (first, wanted), *others = having
+        compared += 1
+        findings += [_differs(entry, first, other) for other, data in others if entry.sha512 is None and data != wanted]
+    if not findings and compared:
+        return [ok("regions: images", f"{compared} are the same in each of their regions.")]
+    return findings
+
+
+def _that_have(entry: ImageEntry, seen: Sequence[Examined], *, first: bool) -> list[tuple[Place, str]]:
+    """The places that have the image, with its data's hash: where it starts first, or the others."""
+    return [
+        (one.place, data_of(image))
+        for one in seen
+        if entry in (one.place.images if first else one.place.further) and one.images is not None
+        if (image := resolved(entry, one.images, one.place.image_keys)) is not None
+    ]
+
+
+def _differs(entry: ImageEntry, first: Place, other: Place) -> Finding:
+    about = f"{other.title}: images"
+    if entry.library is not None:
+        sentence = f"Image {entry.name} is another version than in {first.title}."
+        return warn(about, sentence, f"js2 image publish {entry.library} --promote in the older of the two.")
+    sentence = f"{entry.image!r} (image {entry.name}) holds other data than in {first.title}, so it is not used here."
+    return warn(about, sentence, "Upload the same image to both, or pin it with “sha512”.")
+
+
 def check_flavors(place: Place, flavors: list[Flavor]) -> list[Finding]:
     """Every flavor of the catalog should be there, as large as the catalog says; it is a failure if none is."""
     about = f"{place.title}: flavors"
     there = {flavor.name: flavor for flavor in flavors if not flavor.disabled}
     wanted = [entry for entry in place.flavors if entry.name not in there]
-    level = fail if wanted and len(wanted) == len(place.flavors) else warn
+    level = fail if wanted and len(wanted) == len(place.flavors) and place.needed else warn
     remedy = "Ask the cloud's operator to open it to this project, or take it out of the catalog."
     findings = [level(about, f"{entry.name} is missing or not open to this project.", remedy) for entry in wanted]
     findings += [
@@ -167,12 +168,33 @@ def check_flavors(place: Place, flavors: list[Flavor]) -> list[Finding]:
         for entry in place.flavors
         if entry.name in there and _is_smaller(there[entry.name], entry)
     ]
-    return findings or [ok(about, f"{len(place.flavors) or len(there)} are there.")]
+    return [*(findings or [ok(about, f"{len(place.flavors) or len(there)} are there.")]), *_check_gpus(place, there)]
 
 
 def _is_smaller(flavor: Flavor, entry: FlavorEntry) -> bool:
     # People who write GB mean now 1000 MiB, now 1024.
     return flavor.vcpus < entry.vcpus or flavor.ram_mb < entry.memory_gb * 1000
+
+
+def _check_gpus(place: Place, there: dict[str, Flavor]) -> list[Finding]:
+    """Cards that the catalog does not know of, and images that need one where there is none."""
+    about = f"{place.title}: GPUs"
+    sentence = "carries a GPU, as its extra specs say: it is proven and counted as use, but people are not told of it."
+    findings = [
+        warn(about, f"{entry.name} {sentence}", "Add “gpu: {kind: …, memory_gb: …}” to the flavor.")
+        for entry in place.flavors
+        if entry.gpu is None and entry.name in there and has_gpu(entry, there[entry.name])
+    ]
+    needing = [entry.name for entry in (*place.images, *place.further) if entry.gpu == "required"]
+    cards = [entry.name for entry in place.flavors if entry.name in there and has_gpu(entry, there[entry.name])]
+    if needing and not cards:
+        remedy = "Ask for an allocation with GPUs in this region, or take it out of the profile's regions."
+        findings.append(
+            warn(about, f"No flavor with a GPU is open here, so {', '.join(needing)} cannot start.", remedy)
+        )
+    elif cards:
+        findings.append(ok(about, f"{', '.join(cards)} can be had, as far as anybody knows before trying."))
+    return findings
 
 
 def check_limits(place: Place, limits: Limits) -> list[Finding]:
@@ -202,13 +224,3 @@ def check_limits(place: Place, limits: Limits) -> list[Finding]:
             )
         ]
     return [ok(about, f"{room[binding]} more {what} can start; the limit on {binding} binds first.")]
-
-
-def _refused(about: str, problem: CloudError) -> Finding:
-    remedy = next((remedy for kind, remedy in _REMEDIES if isinstance(problem, kind)), "Ask the cloud's operator.")
-    return fail(about, _said(problem), remedy)
-
-
-def _said(problem: CloudError) -> str:
-    detail = " ".join(problem.detail.split())[:300]
-    return f"{problem.sentence} ({detail})" if detail else problem.sentence

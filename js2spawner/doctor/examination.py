@@ -7,9 +7,10 @@ from pathlib import Path
 
 import js2spawner
 from js2spawner.catalog import Catalog, CatalogError
-from js2spawner.doctor.clouds import Place, examine_clouds, places
+from js2spawner.doctor.clouds import examine_clouds
 from js2spawner.doctor.findings import Finding, fail, ok, warn
 from js2spawner.doctor.machine import examine_machine
+from js2spawner.doctor.places import Place, places
 from js2spawner.doctor.subject import Subject
 from js2spawner.library.signing import NO_KEYS, KeyFileError, PublicKeys
 
