@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from random import Random
@@ -22,6 +22,20 @@ def range_for(directory: Path) -> IPv4Network:
     blocks = (256 - _FIRST_SECOND_BYTE) * 64
     start = int(IPv4Address(f"127.{_FIRST_SECOND_BYTE}.0.0")) + (number % blocks) * 1024
     return IPv4Network((start, 22))
+
+
+def range_beside(taken: Iterable[IPv4Network], wanted: IPv4Network) -> IPv4Network:
+    """A range as large as `wanted`, itself or one behind it, that overlaps with none of `taken`."""
+    others = list(taken)
+    first = int(IPv4Address(f"127.{_FIRST_SECOND_BYTE}.0.0"))
+    size = wanted.num_addresses
+    blocks = (int(_LOOPBACK.broadcast_address) + 1 - first) // size
+    start = (int(wanted.network_address) - first) // size
+    for step in range(blocks):
+        found = IPv4Network((first + (start + step) % blocks * size, wanted.prefixlen))
+        if not any(found.overlaps(other) for other in others):
+            return found
+    raise RangeError(f"127.0.0.0/8 has no room for one more range of {wanted.num_addresses} addresses")
 
 
 def parse_range(text: str) -> IPv4Network:

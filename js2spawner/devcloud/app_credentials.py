@@ -76,7 +76,7 @@ def _app_credential_view(cloud: DevCloud, credential: AppCredential) -> dict[str
         "expires_at": micro(credential.expires_at) if credential.expires_at else None,
         "unrestricted": credential.unrestricted,
         "system": None,
-        "links": {"self": f"{cloud.settings.url}/identity/v3/application_credentials/{credential.id}"},
+        "links": {"self": f"{cloud.settings.identity_url}/identity/v3/application_credentials/{credential.id}"},
     }
 
 

@@ -11,7 +11,13 @@ from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.records import User
 
-REGION = "RegionOne"
+_SERVICES = (
+    ("identity", "keystone", "/identity/v3"),
+    ("compute", "nova", "/compute/v2.1"),
+    ("image", "glance", "/image"),
+    ("network", "neutron", "/network"),
+    ("block-storage", "cinder", "/volume/v3"),
+)
 DOMAIN = {"id": "default", "name": "Default"}
 MALFORMED = (
     "The server could not comply with the request since it is either malformed or otherwise incorrect. "
@@ -20,15 +26,7 @@ MALFORMED = (
 
 
 def catalogue(cloud: DevCloud) -> list[dict[str, Any]]:
-    """The service catalogue; one entry a service, the same address inside and outside."""
-    url = cloud.settings.url
-    entries = (
-        ("identity", "keystone", f"{url}/identity/v3"),
-        ("compute", "nova", f"{url}/compute/v2.1"),
-        ("image", "glance", f"{url}/image"),
-        ("network", "neutron", f"{url}/network"),
-        ("block-storage", "cinder", f"{url}/volume/v3"),
-    )
+    """The service catalogue; one entry a service with addresses in every region, the same inside and outside."""
     return [
         {
             "id": stable_id(name),
@@ -36,16 +34,17 @@ def catalogue(cloud: DevCloud) -> list[dict[str, Any]]:
             "name": name,
             "endpoints": [
                 {
-                    "id": stable_id(f"{name}-{interface}"),
+                    "id": stable_id(f"{region}-{name}-{interface}"),
                     "interface": interface,
-                    "region_id": REGION,
-                    "url": address,
-                    "region": REGION,
+                    "region_id": region,
+                    "url": (cloud.settings.identity_url if name == "keystone" else place.url) + path,
+                    "region": region,
                 }
+                for region, place in cloud.regions.items()
                 for interface in ("internal", "public")
             ],
         }
-        for kind, name, address in entries
+        for kind, name, path in _SERVICES
     ]
 
 
@@ -54,7 +53,7 @@ def role_view(name: str) -> dict[str, Any]:
 
 
 def own_links(call: Call) -> dict[str, Any]:
-    return {"self": f"{call.cloud.settings.url}{call.path}", "previous": None, "next": None}
+    return {"self": f"{call.cloud.settings.identity_url}{call.path}", "previous": None, "next": None}
 
 
 def stable_id(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from js2spawner.devcloud.clock import Clock
 from js2spawner.devcloud.faults import Faults
@@ -21,6 +21,7 @@ from js2spawner.devcloud.store import Store
 if TYPE_CHECKING:
     from js2spawner.devcloud.nova.life import Life
 
+Outage = Literal["", "hang", "fail", "refuse"]
 DEFAULT_QUOTAS: Mapping[str, int] = {
     # Instances and volumes are what Jetstream2 gives an allocation unless a ticket raised them.
     "compute.instances": 25,
@@ -45,7 +46,10 @@ DEFAULT_QUOTAS: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator chooses. `boot_seconds` is how long the pretended boot lasts after ACTIVE."""
+    """What an operator chooses. `boot_seconds` is how long the pretended boot lasts after ACTIVE.
+
+    `url` is where the services of this region are, `keystone_url` where the one Keystone of all regions is.
+    """
 
     directory: Path
     url: str
@@ -53,6 +57,19 @@ class Settings:
     boot_seconds: float = 8.0
     token_seconds: float = 3600.0
     quotas: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_QUOTAS))
+    region: str = "RegionOne"
+    keystone_url: str = ""
+
+    @property
+    def identity_url(self) -> str:
+        return self.keystone_url or self.url
+
+
+class Place(NamedTuple):
+    """Where a region is: its services, and its instances."""
+
+    url: str
+    addresses: IPv4Network
 
 
 @dataclass(slots=True)
@@ -61,7 +78,8 @@ class DevCloud:
 
     `capacity` overrides what flavors say of themselves, `cards` says how the GPUs of hosts are that are not sound,
     `calls` counts calls by operation, answered or not, and `rendered` is the JSON of servers as last shown. `life`
-    moves servers from state to state; it needs the cloud itself and is set right after it is made.
+    moves servers from state to state; it needs the cloud itself and is set right after it is made. `regions` are all
+    regions by name, once they are there, and `out` is how this one does not work at present, if it does not.
     """
 
     settings: Settings
@@ -76,6 +94,8 @@ class DevCloud:
     cards: dict[str, str] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     rendered: dict[tuple[str, int, bool], tuple[Server, bytes]] = field(default_factory=dict)
+    regions: dict[str, Place] = field(default_factory=dict)
+    out: Outage = ""
     life: Life = field(init=False)
 
     def limit(self, project_id: str, resource: str) -> int:

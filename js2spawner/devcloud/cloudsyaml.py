@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from js2spawner.devcloud.catalogue import REGION
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.records import AppCredential, Project, User
 from js2spawner.devcloud.tokens import digest, matches, new_secret
@@ -51,10 +50,10 @@ def _app_credential_entry(cloud: DevCloud, user: User, old: Mapping[str, Any] | 
         cloud.store.put(credential)
     return {
         "auth_type": "v3applicationcredential",
-        "region_name": REGION,
+        "region_name": cloud.settings.region,
         "interface": "public",
         "auth": {
-            "auth_url": f"{cloud.settings.url}/identity/v3",
+            "auth_url": f"{cloud.settings.identity_url}/identity/v3",
             "application_credential_id": credential.id,
             "application_credential_secret": secret,
         },
@@ -69,10 +68,10 @@ def _password_entry(cloud: DevCloud, user: User, old: Mapping[str, Any] | None) 
         cloud.store.put(replace(known, password=digest(password)))
     project = cloud.store.get(Project, user.project_id)
     return {
-        "region_name": REGION,
+        "region_name": cloud.settings.region,
         "interface": "public",
         "auth": {
-            "auth_url": f"{cloud.settings.url}/identity/v3",
+            "auth_url": f"{cloud.settings.identity_url}/identity/v3",
             "username": user.name,
             "password": password,
             "project_name": project.name if project else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 from pathlib import Path
 
@@ -13,6 +14,19 @@ from js2spawner.devcloud.addresses import RangeError
 from js2spawner.devcloud.machine import MachineError, Machines
 from js2spawner.devcloud.script import Script, ScriptError, read_script
 from js2spawner.devcloud.server import CannotStart, Options, no_machines, running
+
+
+_REGION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
+
+
+def _region_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """They name folders and parts of addresses, too."""
+    for name in names:
+        if not _REGION.fullmatch(name):
+            raise click.BadParameter(f"{name!r}: at most 31 letters, digits, - and _, beginning with a letter.")
+    if len(set(names)) < len(names):
+        raise click.BadParameter("each region needs a name of its own.")
+    return names
 
 
 @click.command()
@@ -60,6 +74,15 @@ from js2spawner.devcloud.server import CannotStart, Options, no_machines, runnin
     "--cidr", default="", help="Addresses of the instances, within 127.0.0.0/8.  [default: a /22 made from DIR]"
 )
 @click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    default=("RegionOne",),
+    show_default=True,
+    callback=lambda _, __, names: _region_names(names),
+    help="A region; several make a cloud of several, with one Keystone.",
+)
+@click.option(
     "--machines/--no-machines", default=True, show_default=True, help="Run instances as processes, or only pretend."
 )
 @click.option(
@@ -75,6 +98,7 @@ def devcloud(
     token_seconds: float,
     seed: int,
     cidr: str,
+    regions: tuple[str, ...],
     machines: bool,
     show: bool,
 ) -> None:
@@ -91,6 +115,7 @@ def devcloud(
             cidr,
             read_script(faults) if faults else Script(),
             Machines if machines else no_machines,
+            regions=regions,
         )
         asyncio.run(_serve(options, show=show))
     except (CannotStart, MachineError, ScriptError, RangeError) as problem:
@@ -108,7 +133,10 @@ async def _serve(options: Options, *, show: bool) -> None:
         click.echo(f"# {cloud.clouds_yaml}")
         if show:
             click.echo(cloud.clouds_yaml.read_text(encoding="utf-8"))
-        click.echo(f"devcloud answers at {cloud.url}, instances get addresses of {cloud.cloud.settings.addresses}.")
+        for name, region in cloud.regions.items():
+            settings = region.cloud.settings
+            click.echo(f"{name} answers at {settings.url}, its instances get addresses of {settings.addresses}.")
+        click.echo(f"Keystone and the control API answer at {cloud.url}.")
         click.echo(
             f"Use it:  export OS_CLIENT_CONFIG_FILE={cloud.clouds_yaml} OS_CLOUD=devcloud; openstack server list"
         )

@@ -27,7 +27,7 @@ _PEOPLE = (Setup, Project, User, AppCredential, Token)
 Handler = Callable[[DevCloud, web.Request, Any], Awaitable[object]]
 
 
-def routes(cloud: DevCloud) -> list[web.RouteDef]:
+def routes(cloud: DevCloud, below: str) -> list[web.RouteDef]:
     table: tuple[tuple[str, str, Handler], ...] = (
         ("GET", "", show),
         ("GET", "/faults", show_faults),
@@ -48,7 +48,7 @@ def routes(cloud: DevCloud) -> list[web.RouteDef]:
         ("POST", "/tokens/revoke", revoke_tokens),
         ("POST", "/reset", reset),
     )
-    return [web.route(method, f"/devcloud{path}", _guarded(cloud, handler)) for method, path, handler in table]
+    return [web.route(method, f"{below}{path}", guarded(cloud, handler)) for method, path, handler in table]
 
 
 async def show(cloud: DevCloud, request: web.Request, body: Any) -> object:  # noqa: ARG001
@@ -166,7 +166,7 @@ async def reset(cloud: DevCloud, request: web.Request, body: Any) -> object:
     return await show(cloud, request, body)
 
 
-def _guarded(cloud: DevCloud, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+def guarded(cloud: DevCloud, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         if problem := _unwelcome(cloud, request):
             return web.json_response({"error": problem}, status=403)
@@ -188,6 +188,6 @@ def _unwelcome(cloud: DevCloud, request: web.Request) -> str:
         return "web pages may not use the control API"
     if request.host.rpartition(":")[0] not in ("127.0.0.1", "localhost"):
         return "the control API answers to 127.0.0.1 and localhost only"
-    if request.remote is None or ip_address(request.remote) in cloud.settings.addresses:
+    if request.remote is None or any(ip_address(request.remote) in place.addresses for place in cloud.regions.values()):
         return "instances may not use the control API"
     return ""

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _UNEXPECTED = "The server has either erred or is incapable of performing the requested operation."
 _NOT_FOUND = "The resource could not be found."
+_UNAVAILABLE = "503 Service Unavailable: no server is available to handle this request."
+_LOOK_EVERY_S = 0.2
 _VERSION = "OpenStack-API-Version"
 _MALFORMED = object()
 _READ_BY_NOVA = ("application/json", "application/vnd.openstack.compute+json", "text/plain", "")
@@ -62,6 +64,8 @@ def _handler(cloud: DevCloud, service: Service, route: Route) -> Callable[[web.R
             )
             if instead := _instead(request, effects, done=False):
                 return instead
+            if cloud.out and service.name != "identity":
+                return await _out(cloud, request)
             token = request.headers.get("X-Auth-Token", "")
             identity = None if route.open else identify(cloud, token, by_keystone=service.name == "identity")
             if route.versioned:
@@ -90,6 +94,17 @@ def _handler(cloud: DevCloud, service: Service, route: Route) -> Callable[[web.R
         return response
 
     return handle
+
+
+async def _out(cloud: DevCloud, request: web.Request) -> web.Response:
+    """What a region that is out of order has for an answer. Whoever still waits when it is back is turned away."""
+    if cloud.out == "fail":
+        return web.Response(status=503, text=_UNAVAILABLE, content_type="text/html")
+    while cloud.out == "hang":
+        await cloud.clock.sleep(_LOOK_EVERY_S)
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)
 
 
 def _check_known(service: Service, route: Route, version: Version, headers: Mapping[str, str]) -> None:
@@ -196,7 +211,7 @@ def _refused(service: Service, refusal: Refusal, cloud: DevCloud) -> web.Respons
     if is_over_limit(service.name, refusal):
         response.headers["Retry-After"] = "0"
     if refusal.status == 401:
-        response.headers["Www-Authenticate"] = f'Keystone uri="{cloud.settings.url}/identity/v3"'
+        response.headers["Www-Authenticate"] = f'Keystone uri="{cloud.settings.identity_url}/identity/v3"'
     return response
 
 

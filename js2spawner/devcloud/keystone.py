@@ -197,7 +197,7 @@ def _project_view(cloud: DevCloud, project: Project) -> dict[str, Any]:
         "is_domain": False,
         "tags": [],
         "options": {},
-        "links": {"self": f"{cloud.settings.url}/identity/v3/projects/{project.id}"},
+        "links": {"self": f"{cloud.settings.identity_url}/identity/v3/projects/{project.id}"},
     }
 
 
@@ -210,7 +210,7 @@ def _user_view(cloud: DevCloud, user: User) -> dict[str, Any]:
         "enabled": True,
         "password_expires_at": None,
         "options": {},
-        "links": {"self": f"{cloud.settings.url}/identity/v3/users/{user.id}"},
+        "links": {"self": f"{cloud.settings.identity_url}/identity/v3/users/{user.id}"},
     }
 
 
@@ -219,7 +219,7 @@ def _version(cloud: DevCloud) -> dict[str, Any]:
         "id": "v3.14",
         "status": "stable",
         "updated": "2020-04-07T00:00:00Z",
-        "links": [{"rel": "self", "href": f"{cloud.settings.url}/identity/v3/"}],
+        "links": [{"rel": "self", "href": f"{cloud.settings.identity_url}/identity/v3/"}],
         "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
     }
 

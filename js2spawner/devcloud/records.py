@@ -9,10 +9,14 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a cloud was first started with and keeps: where its instances' addresses come from. `id` is "setup"."""
+    """What a cloud was first started with and keeps: where its instances' addresses come from. `id` is "setup".
+
+    `port` is that of a region that has one of its own.
+    """
 
     id: str
     addresses: str
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

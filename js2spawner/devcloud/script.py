@@ -141,11 +141,24 @@ class VolumeText(_Strict):
     attached_to: str | None = Field(default=None, max_length=50)
 
 
+class OutageText(_Strict):
+    """How a region does not work: it lets everybody wait, answers 503, or no connection is made."""
+
+    out: Literal["", "hang", "fail", "refuse"] = ""
+
+
+class RegionText(CapacityText, CardsText, RulesText, OutageText):
+    """What a script says of one region, beside what it says of all."""
+
+    latencies: LatenciesText = Field(default_factory=LatenciesText)
+
+
 class Script(CapacityText, CardsText, RulesText):
     """A whole script; every part may be missing."""
 
     seed: int | None = None
     latencies: LatenciesText = Field(default_factory=LatenciesText)
+    regions: dict[str, RegionText] = Field(default_factory=dict, max_length=20)
 
 
 def read_script(path: Path) -> Script:

@@ -60,11 +60,18 @@ _ROWS = Table(
 )
 
 
-class Store:
-    """All records of one cloud. Made by `Store(path)`; reading the file happens in `load`."""
+_OF_ALL_REGIONS = ("Project", "User", "AppCredential", "Token")
 
-    def __init__(self, path: Path) -> None:
+
+class Store:
+    """All records of one cloud. Made by `Store(path)`; reading the file happens in `load`.
+
+    With `people` another region's store has what belongs to Keystone, and this one only shows it.
+    """
+
+    def __init__(self, path: Path, people: Store | None = None) -> None:
         self._path = path
+        self._people = people
         self._records: dict[str, dict[str, Any]] = {name: {} for name in _KINDS}
         self._marked: dict[tuple[str, str], Any | None] = {}
         self._flushing = asyncio.Lock()
@@ -78,23 +85,28 @@ class Store:
             for kind, key, body in connection.execute(select(_ROWS).order_by(text("rowid"))):
                 self._records[kind][key] = _ADAPTERS[kind].validate_json(body)
 
+    def _home(self, kind: str) -> Store:
+        return self._people if self._people is not None and kind in _OF_ALL_REGIONS else self
+
     def get(self, kind: type[R], key: str) -> R | None:
-        return cast("R | None", self._records[kind.__name__].get(key))
+        return cast("R | None", self._home(kind.__name__)._records[kind.__name__].get(key))
 
     def all(self, kind: type[R]) -> Iterable[R]:
         """Every record of a class, oldest first."""
-        return tuple(self._records[kind.__name__].values())
+        return tuple(self._home(kind.__name__)._records[kind.__name__].values())
 
     def put(self, record: R) -> R:
         kind = type(record).__name__
-        self._records[kind][record.id] = record
-        self._marked[kind, record.id] = record
+        home = self._home(kind)
+        home._records[kind][record.id] = record
+        home._marked[kind, record.id] = record
         return record
 
     def remove(self, record: Stored) -> None:
         kind = type(record).__name__
-        self._records[kind].pop(record.id, None)
-        self._marked[kind, record.id] = None
+        home = self._home(kind)
+        home._records[kind].pop(record.id, None)
+        home._marked[kind, record.id] = None
 
     def clear(self, *, keep: tuple[type[Any], ...]) -> None:
         """Forget every record but those of the classes to `keep`."""

@@ -34,9 +34,9 @@ Result = TypeVar("Result")
 class Machines:
     """`js2spawner.devcloud.hypervisor.Hypervisor`, with processes.
 
-    `directory` is the embedded cloud's own folder; nothing is written elsewhere, and no machine sees it. `metadata_url`
-    is where the guest programs find the metadata service. `guest` is the program a machine runs once it has booted.
-    `private` asks for namespaces (the default for root); without them machines run as ourselves.
+    `directory` is the embedded cloud's own folder; nothing is written elsewhere, and no machine sees it or `hidden`.
+    `metadata_url` is where the guest programs find the metadata service. `guest` is the program a machine runs once it
+    has booted. `private` asks for namespaces (the default for root); without them machines run as ourselves.
 
     Methods raise MachineError with one sentence when the system refuses something, ValueError for an id that is none.
     """
@@ -48,8 +48,10 @@ class Machines:
         *,
         guest: Path = programs.GUEST,
         private: bool | None = None,
+        hidden: Path | None = None,
     ) -> None:
         self._directory = directory.resolve()
+        self._hidden = (hidden or directory).resolve()
         self._metadata_url = metadata_url
         self._guest = guest
         self._private = os.geteuid() == 0 if private is None else private
@@ -265,7 +267,7 @@ class Machines:
             directory=str(folder),
             private=self._private,
             trees=(*programs.needed_trees(), *self._guest_tree()),
-            hidden=str(self._directory),
+            hidden=str(self._hidden),
             guest=self._guest_command(spec, folder),
             environment=self._environment(spec, folder),
             boot_seconds=spec.boot_seconds,

@@ -78,6 +78,18 @@ async def test_what_is_in_a_home_is_there_on_the_next_instance(hub: Hub, machine
     assert await printed(second, READ) == "/home/alice three years of work\n"
 
 
+async def test_an_instance_that_loses_its_power_has_its_home_again_after_the_boot(hub: Hub, machines: Machines) -> None:
+    volume = str(uuid.uuid4())
+    spec = await started(hub, machines, volume, may_format=True)
+    assert await printed(spec, f"{SAVE[:-15]}; import os; os.sync(); print('saved')") == "saved\n"
+    hub.book.reports.clear()
+    # What the fleet does when a hello of another boot arrives.
+    await hub.book.change(assignment_taken=False)
+    await machines.reboot(spec.server_id, hard=True)
+    await hub.book.until(lambda: any(report.stage in ("listening", "failed") for report in hub.book.reports), 90)
+    assert await printed(spec, READ) == "/home/alice three years of work\n"
+
+
 async def test_class_data_can_be_read_and_not_written(hub: Hub, machines: Machines) -> None:
     volume, data = str(uuid.uuid4()), str(uuid.uuid4())
     teacher = await started(hub, machines, data, may_format=True)
