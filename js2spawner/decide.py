@@ -109,18 +109,21 @@ def decide(record: Record, sighting: Sighting, now: Instant) -> Step:
             return retire(record, because, now)
         case ShelfWanted(because):
             return put_by(record, because, now)
-    record = _noted(record, sighting)
+    record = _noted(record, sighting, now)
     overdue = _overdue(record, now)
     if overdue is not None:
         return retire(record, overdue, now) if isinstance(record.state, Shelved) else give_up(record, overdue, now)
     return _seeking_home(_DECISIONS[type(record.state)](record, sighting, now), sighting)
 
 
-def _noted(record: Record, sighting: Sighting) -> Record:
+def _noted(record: Record, sighting: Sighting, now: Instant) -> Record:
     """What is so in any state once it was seen."""
     match sighting:
         case HomeAttached():
-            return replace(record, home_attached=True)
+            # The time for taking the assignment begins when there can be one.
+            waited = isinstance(record.state, Greeted) and record.lacks_home
+            state = replace(record.state, since=now) if waited else record.state
+            return replace(record, state=state, home_attached=True)
         case HomeDetached():
             return replace(record, home_attached=False)
         case Listed(server=Server(host_id=host_id)) if host_id not in ("", record.host_id):
@@ -232,9 +235,6 @@ def _greeted(record: Record, sighting: Sighting, now: Instant) -> Step:
         case Taken() | Progressed():
             stage = sighting.stage if isinstance(sighting, Progressed) else "account"
             return Step(replace(record, state=Assigned(now, state.server_id, state.address, state.channel_hash, stage)))
-        case HomeAttached():
-            # The time for taking the assignment begins when there can be one.
-            return Step(replace(record, state=replace(state, since=now)))
         case Broken(reason) | HomeTrouble(reason):
             return give_up(record, reason, now)
         case Listed():

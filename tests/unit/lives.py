@@ -11,12 +11,17 @@ from js2spawner.instance import (
     Booting,
     Building,
     Greeted,
+    HomeUse,
+    Idle,
     Instant,
     Owner,
     Plan,
     Planned,
     Record,
+    Returning,
     Running,
+    Shelved,
+    Shelving,
     State,
 )
 
@@ -38,6 +43,10 @@ PLAN = Plan(
     config_drive=False,
     longest_s=12 * 3600,
 )
+
+
+VOLUME_ID = "99999999-8888-7777-6666-555555555555"
+HOME = HomeUse("volume", VOLUME_ID, "js2-home-alice", 10)
 
 
 def record(state: State | None = None, **changes: object) -> Record:
@@ -73,6 +82,28 @@ def assigned(stage: str = "account") -> Record:
 
 def running() -> Record:
     return record(Running(T0, SERVER_ID, ADDRESS, "channel-hash"))
+
+
+def at_home(plain: Record, *, attached: bool = True, idle: Idle = "delete") -> Record:
+    """The same with a home on a volume."""
+    return replace(plain, plan=replace(plain.plan, home=HOME, idle=idle), home_attached=attached)
+
+
+def kept(plain: Record) -> Record:
+    """The same, to be shelved when nobody needs it; its server has listened."""
+    return replace(plain, plan=replace(plain.plan, idle="shelve"), has_run=True)
+
+
+def shelving(asked_at: Instant | None = None) -> Record:
+    return kept(record(Shelving(T0, SERVER_ID, ADDRESS, "channel-hash", asked_at)))
+
+
+def shelved() -> Record:
+    return kept(record(Shelved(T0, SERVER_ID, ADDRESS, "channel-hash"), expires_at=T0 + PLAN.shelved_s))
+
+
+def returning(asked_at: Instant | None = None, asked: int = 1) -> Record:
+    return kept(record(Returning(T0, SERVER_ID, "channel-hash", asked_at, asked)))
 
 
 def server(status: str = "ACTIVE", **changes: object) -> Server:

@@ -8,27 +8,54 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from js2spawner.cloud.records import Server
 from js2spawner.decide import begin, decide, recover
 from js2spawner.failures import failure
-from js2spawner.instance import Assigned, Booting, Building, Ended, Ending, Greeted, Planned, Record, Running, Unsure
+from js2spawner.instance import (
+    Assigned,
+    Booting,
+    Building,
+    Ended,
+    Ending,
+    Greeted,
+    Leaving,
+    Planned,
+    Record,
+    Returning,
+    Running,
+    Shelved,
+    Shelving,
+    Unsure,
+)
 from js2spawner.sightings import (
     Accepted,
+    BackWanted,
     Broken,
     Claimed,
     Confirm,
     Create,
     Delete,
     DeleteAnswered,
+    DetachHome,
     EndWanted,
     Hello,
+    HomeAttached,
+    HomeDetached,
+    HomeTrouble,
+    Left,
     Listed,
     Listening,
     Progressed,
     Refused,
+    ShelfWanted,
+    Shelve,
+    ShelveAnswered,
     Taken,
     Tick,
     Unanswered,
     Unclaimed,
+    Unshelve,
+    UnshelveAnswered,
 )
 from tests.unit.lives import (
     ADDRESS,
@@ -36,13 +63,18 @@ from tests.unit.lives import (
     SERVER_ID,
     T0,
     assigned,
+    at_home,
     booting,
     broken_server,
     building,
     greeted,
+    kept,
     record,
+    returning,
     running,
     server,
+    shelved,
+    shelving,
 )
 
 STOPPED = failure("stopped")
@@ -291,8 +323,8 @@ servers = st.one_of(
     st.none(),
     st.builds(
         lambda status, task, addresses: server(status, task_state=task, addresses=addresses),
-        st.sampled_from(["BUILD", "ACTIVE", "ERROR", "SHUTOFF", "DELETED", "SHELVED_OFFLOADED"]),
-        st.sampled_from([None, "spawning", "deleting"]),
+        st.sampled_from(["BUILD", "ACTIVE", "ERROR", "SHUTOFF", "DELETED", "SHELVED", "SHELVED_OFFLOADED"]),
+        st.sampled_from([None, "spawning", "deleting", "shelving", "unshelving"]),
         st.sampled_from([(), (ADDRESS,)]),
     ),
 )
@@ -311,15 +343,65 @@ sightings = st.one_of(
             Unclaimed(),
             DeleteAnswered(gone=False),
             EndWanted(STOPPED),
+            ShelfWanted(STOPPED),
+            BackWanted(),
             Broken(failure("notebook")),
+            Broken(failure("gpu")),
+            HomeAttached(),
+            HomeDetached(),
+            HomeTrouble(failure("home-slow")),
+            Left(clean=True),
+            Left(clean=False),
+            ShelveAnswered(taken=True),
+            UnshelveAnswered(taken=True),
+            UnshelveAnswered(taken=False),
         ]
     ),
 )
+CALM = (Tick(), HomeAttached(), HomeDetached(), ShelveAnswered(taken=False), ShelfWanted(STOPPED), Left(clean=True))
 
 
-@given(st.lists(st.tuples(sightings, st.floats(0, 1000)), max_size=30))
-def test_no_sequence_without_a_refusal_or_a_404_loses_a_server_that_may_exist(story: list) -> None:
-    rec, now = record(), T0
+class Calm:
+    """A cloud that does what it is asked, at once."""
+
+    status = "ACTIVE"
+
+    def server(self) -> Server:
+        return server(self.status)
+
+    def answers(self, rec: Record, effects: tuple) -> list:
+        told: list = []
+        for effect in effects:
+            match effect:
+                case DetachHome():
+                    told.append(HomeDetached())
+                case Shelve():
+                    self.status = "SHELVED_OFFLOADED"
+                    told.append(ShelveAnswered(taken=True))
+                case Unshelve():
+                    self.status = "ACTIVE"
+        return told
+
+
+beginnings = st.sampled_from(
+    [
+        record(),
+        running(),
+        assigned("home"),
+        at_home(running()),
+        at_home(booting(), attached=False),
+        kept(running()),
+        at_home(kept(running()), idle="shelve"),
+        at_home(shelving(), idle="shelve"),
+        shelved(),
+        returning(),
+    ]
+)
+
+
+@given(beginnings, st.lists(st.tuples(sightings, st.floats(0, 1000)), max_size=30))
+def test_no_sequence_without_a_refusal_or_a_404_loses_a_server_that_may_exist(rec: Record, story: list) -> None:
+    now = T0
     known = ""
     for sighting, passed in story:
         now += passed
@@ -331,9 +413,9 @@ def test_no_sequence_without_a_refusal_or_a_404_loses_a_server_that_may_exist(st
             assert not isinstance(rec.state, Ended), "ended although no answer ever said the server is gone"
 
 
-@given(st.lists(st.tuples(sightings, st.floats(0, 1000)), max_size=30))
-def test_an_end_once_decided_is_never_taken_back(story: list) -> None:
-    rec, now, over = record(), T0, False
+@given(beginnings, st.lists(st.tuples(sightings, st.floats(0, 1000)), max_size=30))
+def test_an_end_once_decided_is_never_taken_back(rec: Record, story: list) -> None:
+    now, over = T0, False
     for sighting, passed in story:
         now += passed
         rec = decide(rec, sighting, now).record
@@ -341,15 +423,47 @@ def test_an_end_once_decided_is_never_taken_back(story: list) -> None:
         over = rec.over
 
 
-@given(st.lists(st.tuples(sightings, st.floats(0, 1000)), max_size=20))
-def test_a_crash_between_any_two_steps_loses_no_server(story: list) -> None:
-    rec, now = record(), T0
+@given(beginnings, st.lists(st.tuples(sightings, st.floats(0, 1000)), max_size=20))
+def test_a_crash_between_any_two_steps_loses_no_server(rec: Record, story: list) -> None:
+    now = T0
     for sighting, passed in story:
         now += passed
         rec = decide(rec, sighting, now).record
         found = recover(rec, now)
         assert found.server_id == rec.server_id
         assert not isinstance(found.state, Planned)
+
+
+@given(beginnings, st.lists(st.tuples(sightings, st.floats(0, 1000)), max_size=30))
+def test_what_holds_work_is_deleted_only_when_somebody_wants_it_or_its_time_is_over(rec: Record, story: list) -> None:
+    now = T0
+    for sighting, passed in story:
+        now += passed
+        # No picture comes from the future.
+        seen = replace(sighting, as_of=now) if isinstance(sighting, Listed) else sighting
+        before, rec = rec, decide(rec, seen, now).record
+        if rec.over and before.has_run and not before.over and before.plan.idle == "shelve":
+            wanted = isinstance(sighting, EndWanted) or now >= before.expires_at
+            assert wanted or end_reason(rec) in ("vanished", "no-shelf")
+
+
+@given(st.lists(st.tuples(st.sampled_from([*CALM]), st.booleans()), min_size=12, max_size=12))
+def test_a_crash_at_any_point_of_the_way_to_the_shelf_and_back_still_gets_there(story: list) -> None:
+    """A cloud and a guest that do what they are asked, and a hub that may die after each step before it is done."""
+    rec, now = decide(at_home(kept(running()), idle="shelve"), ShelfWanted(STOPPED), T0).record, T0
+    cloud = Calm()
+    for _ in range(60):
+        now += 40
+        sighting, dies = story.pop() if story else (None, False)
+        step = decide(rec, sighting or Listed(cloud.server(), now), now)
+        rec = recover(step.record, now) if dies else step.record
+        for answer in () if dies else cloud.answers(rec, step.effects):
+            rec = decide(rec, answer, now).record
+        if isinstance(rec.state, Leaving):
+            rec = decide(rec, Left(clean=True), now).record
+    assert isinstance(rec.state, Shelved)
+    assert not rec.home_attached
+    assert cloud.status == "SHELVED_OFFLOADED"
 
 
 def test_every_state_survives_every_sighting_of_the_family() -> None:
@@ -361,10 +475,16 @@ def test_every_state_survives_every_sighting_of_the_family() -> None:
         Greeted(T0, SERVER_ID, ADDRESS, "c"),
         Assigned(T0, SERVER_ID, ADDRESS, "c"),
         Running(T0, SERVER_ID, ADDRESS, "c"),
+        Leaving(T0, STOPPED, SERVER_ID, ADDRESS, "c", "delete"),
+        Leaving(T0, STOPPED, SERVER_ID, ADDRESS, "c", "shelve"),
+        Shelving(T0, SERVER_ID, ADDRESS, "c"),
+        Shelved(T0, SERVER_ID, ADDRESS, "c"),
+        Returning(T0, SERVER_ID, "c"),
         Ending(T0, STOPPED, SERVER_ID),
         Ended(T0, STOPPED),
     ]
+    family = (Taken(), Listening(), Hello("x"), Refused(failure("quota")), DeleteAnswered(gone=True), *CALM)
     for state in states:
-        for sighting in (Taken(), Listening(), Hello("x"), Refused(failure("quota")), DeleteAnswered(gone=True)):
+        for sighting in family:
             step = decide(replace(record(), state=state), sighting, T0 + 1)
             assert isinstance(step.record, Record)
