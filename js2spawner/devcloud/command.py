@@ -15,7 +15,6 @@ from js2spawner.devcloud.machine import MachineError, Machines
 from js2spawner.devcloud.script import Script, ScriptError, read_script
 from js2spawner.devcloud.server import CannotStart, Options, no_machines, running
 
-
 _REGION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
 
 
