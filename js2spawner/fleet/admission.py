@@ -110,11 +110,12 @@ class Admission:
         self._waiting: dict[str, _Waiting] = {}
         self._members: dict[str, frozenset[str]] = {}
         self._turns = Turns()
+        self._last_came_at: Instant = 0
         self._wake = asyncio.Event()
         self._background = Background(log)
         fleet.when_changed(self._note)
         self._outlook.when_news(self._wake.set)
-        fleet.breaker.when_changed(lambda _region, _state: self._wake.set())
+        fleet.breaker.when_changed(self._note_region)
 
     async def start(self) -> None:
         """Take up the places an earlier hub process kept. Call it once, after the fleet's own start."""
@@ -232,9 +233,17 @@ class Admission:
             return replace(kept, crowds=crowds)
         if len(self._waiting) >= self.settings.most_places:
             raise NoTurn(failure("line-full"))
-        now = self._clock()
+        # No two come at the same instant: their order is kept in the table, too.
+        self._last_came_at = now = max(self._clock(), self._last_came_at + 1e-6)
         fresh = Place(secrets.token_hex(8), wish.owner, wish.made_from, candidates, now, now, crowds)
         return arriving(fresh, self._places())
+
+    def _note_region(self, region: str, _state: object) -> None:
+        """A region went away, or is back: who waits for a turn or for an instance there may do something else now."""
+        self._wake.set()
+        for record in self._fleet.live():
+            if record.plan.region == region:
+                self._fleet.announce(record.attempt_id)
 
     def _step_out(self, waiting: _Waiting) -> None:
         """It was granted in the same moment as it gave up: nobody will come for that."""

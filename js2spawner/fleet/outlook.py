@@ -141,6 +141,9 @@ class Outlook:
         )
 
     def _room(self, region: str, places: list[Place], creating: int) -> Room:
+        # What the desk was told when somebody looked at the choice page serves as well.
+        if (seen := self._fleet.desks[region].limits_seen()) is not None:
+            self.ledger.learn(region, *seen)
         free, most = self.ledger.room(region)
         return Room(
             free=free,
@@ -156,17 +159,10 @@ class Outlook:
             return True
         if self._asking.get(region):
             return False
-        if region in self.ledger.figures or self._learn(region):
+        if region in self.ledger.figures:
             return True
         wanting = sum(any(candidate.region == region for candidate in place.candidates) for place in places)
         return wanting <= 1 and self.ledger.alone(region)
-
-    def _learn(self, region: str) -> bool:
-        """Take in what the desk was told when somebody looked at the choice page."""
-        seen = self._fleet.desks[region].limits_seen()
-        if seen is not None:
-            self.ledger.learn(region, *seen)
-        return seen is not None
 
     def _with_those_under_way(self, thing: Scarce, doubt: Doubt) -> Doubt:
         if thing.kind == "capacity":
