@@ -53,7 +53,7 @@ STUCK_S = 180.0
 guest for up to 160 s: device_detach_attempts and device_detach_timeout.)"""
 
 _TRIES = 3
-_FIRST_LOOK_S, _LATEST_LOOK_S, _SLOWER = 0.3, 5.0, 1.25
+_SLOWER = 1.25
 _OFF = frozenset({"SHUTOFF", "SHELVED_OFFLOADED", "SUSPENDED", "PAUSED"})
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -61,10 +61,14 @@ Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often is looked, and when something counts as stuck; seconds."""
+    """How often is looked, and when something counts as stuck; seconds.
 
-    first_look_s: float = _FIRST_LOOK_S
-    latest_look_s: float = _LATEST_LOOK_S
+    More and more time lies between two looks: at most `own_look_s` once the cloud is attaching, else `latest_look_s`.
+    """
+
+    first_look_s: float = 0.3
+    own_look_s: float = 0.6
+    latest_look_s: float = 5.0
     stuck_s: float = STUCK_S
 
 
@@ -193,7 +197,9 @@ class _Way:
                     if isinstance(step, GiveUp):
                         return step.failure
                     await asyncio.sleep(self._rest_s)
-                    self._rest_s = min(self._rest_s * _SLOWER, self._region.pace.latest_look_s)
+                    # While the cloud is at it, somebody waits for the very moment.
+                    latest_s = self._region.pace.own_look_s if self._has_slot else self._region.pace.latest_look_s
+                    self._rest_s = min(self._rest_s * _SLOWER, latest_s)
         except TimeoutError:
             return failure("home-slow", f"volume {self._volume_id}: {self._last}")
         finally:
