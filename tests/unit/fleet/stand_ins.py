@@ -12,11 +12,13 @@ from types import SimpleNamespace
 
 from js2spawner.cloud.errors import CloudError, Gone
 from js2spawner.cloud.records import NewServer, Server
+from js2spawner.failures import Failure
 from js2spawner.fleet.fleet import Fleet, FleetSettings
 from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.fleet.store import Store
 from js2spawner.instance import Record
+from js2spawner.sightings import HomeAttached, HomeDetached, HomeTrouble, Sighting
 from tests.unit.lives import ADDRESS, server
 
 HUB_ID = "hub"
@@ -32,6 +34,9 @@ class Compute:
         self.servers: dict[str, Server] = {}
         self.created: list[NewServer] = []
         self.deleted: list[str] = []
+        self.acted: list[str] = []
+        # Whether the cloud can bring back what it was asked to; one that cannot says nothing.
+        self.unshelves = True
         self.lists = 0
         self.faults: dict[str, list[CloudError]] = {}
         self.works_all_the_same = False
@@ -67,6 +72,13 @@ class Compute:
         if self.servers.pop(server_id, None) is None:
             raise Gone("no such server")
 
+    async def act(self, server_id: str, action: str, arguments: object = None) -> None:
+        del arguments
+        self.acted.append(action)
+        self._maybe_fail(action)
+        status = {"shelve": "SHELVED_OFFLOADED", "unshelve": "ACTIVE" if self.unshelves else "SHELVED_OFFLOADED"}
+        self.servers[server_id] = replace(self.servers[server_id], status=status[action])
+
     async def console_log(self, server_id: str, *, lines: int) -> str:
         del lines
         return f"the console of {server_id}"
@@ -80,6 +92,30 @@ class Cloud(SimpleNamespace):
         return None
 
 
+class Homes:
+    """Attaches and detaches what it is asked to; trouble is told once, in order."""
+
+    def __init__(self) -> None:
+        self.attached: set[str] = set()
+        self.asked: list[str] = []
+        self.trouble: list[Failure] = []
+        self.may = asyncio.Event()
+        self.may.set()
+
+    async def attach(self, record: Record) -> Sighting:
+        self.asked.append("attach")
+        await self.may.wait()
+        if self.trouble:
+            return HomeTrouble(self.trouble.pop(0))
+        self.attached.add(record.server_id)
+        return HomeAttached()
+
+    async def detach(self, record: Record) -> Sighting:
+        self.asked.append("detach")
+        self.attached.discard(record.server_id)
+        return HomeDetached()
+
+
 @asynccontextmanager
 async def fleet_over(
     compute: Compute,
@@ -88,6 +124,7 @@ async def fleet_over(
     orphan_grace_s: float = 900.0,
     clock: Callable[[], float] | None = None,
     pace: Pace = QUICK,
+    homes: Homes | None = None,
 ) -> AsyncIterator[Fleet]:
     """A running fleet with one region, "IU". It stops without deleting anything, as a hub does."""
     log = logging.getLogger("test")
@@ -110,6 +147,7 @@ async def fleet_over(
         {"IU": desk},
         user_data=lambda attempt_id, ticket: f"{attempt_id} {ticket}",
         log=log,
+        homes=homes,
         **clocked,  # type: ignore[arg-type]
     )
     await fleet.start()
