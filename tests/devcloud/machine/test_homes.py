@@ -18,7 +18,7 @@ pytestmark = [
     needs_root,
     pytest.mark.skipif(not loops.usable(), reason="this system gives no loop devices"),
 ]
-SAVE = "open('thesis.txt', 'w').write('three years of work'); print('saved')"
+SAVE = "import os; open('thesis.txt', 'w').write('three years of work'); os.sync(); print('saved')"
 READ = "import os; print(os.getcwd(), open('thesis.txt').read())"
 
 
@@ -81,7 +81,7 @@ async def test_what_is_in_a_home_is_there_on_the_next_instance(hub: Hub, machine
 async def test_an_instance_that_loses_its_power_has_its_home_again_after_the_boot(hub: Hub, machines: Machines) -> None:
     volume = str(uuid.uuid4())
     spec = await started(hub, machines, volume, may_format=True)
-    assert await printed(spec, f"{SAVE[:-15]}; import os; os.sync(); print('saved')") == "saved\n"
+    assert await printed(spec, SAVE) == "saved\n"
     hub.book.reports.clear()
     # What the fleet does when a hello of another boot arrives.
     await hub.book.change(assignment_taken=False)
