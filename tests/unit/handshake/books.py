@@ -183,6 +183,9 @@ class Guest:
     async def assignment(self, credential: str = CREDENTIAL) -> tuple[int, dict[str, Any]]:
         return await self.ask("GET", "/v1/assignment", credential=credential)
 
+    async def word(self, credential: str = CREDENTIAL) -> tuple[int, dict[str, Any]]:
+        return await self.ask("GET", "/v1/word", credential=credential)
+
     async def report(self, credential: str = CREDENTIAL, **changes: Any) -> tuple[int, dict[str, Any]]:
         body = json.dumps(report_json(**changes)).encode()
         return await self.ask("POST", "/v1/report", body, credential=credential)

@@ -174,6 +174,9 @@ def test_what_the_hub_says_of_the_lease_is_what_the_guest_publishes() -> None:
         "why": "age",
         "warn": False,
         "hub_page": "/hub/js2/lease/a%40b.org/gpu-1",
+        "then": "delete",
+        "home": False,
+        "su_per_hour": None,
     }
     assert told["order"] == "none"
 

@@ -176,6 +176,60 @@ async def test_a_guest_that_hangs_up_leaves_no_wait_behind(counter: Counter) -> 
     await counter.book.until(lambda: counter.book.waiting == 0)
 
 
+async def test_a_word_is_said_the_moment_there_is_one(counter: Counter) -> None:
+    counter.book.attempt = books.admitted(assignment_taken=True)
+    async with counter.guest() as guest:
+        poll = asyncio.ensure_future(guest.word())
+        await counter.book.until(lambda: counter.book.waiting == 1)
+        counter.book.word = True
+        await counter.book.change()
+        assert await poll == (200, {})
+
+
+@pytest.mark.parametrize("settings", [{"poll_s": 0.2}], indirect=True)
+async def test_without_a_word_the_guest_is_told_to_ask_again(counter: Counter) -> None:
+    counter.book.attempt = books.admitted()
+    async with counter.guest() as guest:
+        assert await guest.word() == (204, {})
+
+
+async def test_a_newer_ear_ends_the_one_before(counter: Counter) -> None:
+    counter.book.attempt = books.admitted()
+    async with counter.guest() as guest:
+        first = asyncio.ensure_future(guest.word())
+        await counter.book.until(lambda: counter.book.waiting == 1)
+        second = asyncio.ensure_future(guest.word())
+        assert await first == (204, {})
+        await counter.book.until(lambda: counter.book.waiting == 1)
+        counter.book.word = True
+        await counter.book.change()
+        assert await second == (200, {})
+
+
+async def test_an_ear_that_hangs_up_leaves_no_wait_behind(counter: Counter) -> None:
+    counter.book.attempt = books.admitted()
+    async with counter.guest() as guest:
+        poll = asyncio.ensure_future(guest.word())
+        await counter.book.until(lambda: counter.book.waiting == 1)
+        poll.cancel()
+    await counter.book.until(lambda: counter.book.waiting == 0)
+    async with counter.guest() as guest:
+        counter.book.word = True
+        assert await guest.word() == (200, {})
+
+
+async def test_only_an_attempts_own_guest_hears_a_word_and_that_its_attempt_has_ended(counter: Counter) -> None:
+    counter.book.attempt, counter.book.word = books.admitted(), True
+    async with counter.guest(ELSEWHERE) as stranger, counter.guest() as guest:
+        assert (await stranger.word())[0] == 403
+        assert (await guest.word(OTHER_CREDENTIAL))[0] == 401
+        counter.book.word = False
+        poll = asyncio.ensure_future(guest.word())
+        await counter.book.until(lambda: counter.book.waiting == 1)
+        await counter.book.change(closed=True)
+        assert (await poll)[0] == 410
+
+
 async def test_an_assignment_is_never_given_to_another_address_or_credential(counter: Counter) -> None:
     counter.book.attempt, counter.book.given = books.admitted(), books.assignment()
     async with counter.guest(ELSEWHERE) as stranger, counter.guest() as guest:
@@ -193,7 +247,15 @@ async def test_a_report_reaches_the_book_and_brings_back_the_orders(counter: Cou
     assert status == 200
     assert body == {
         "report_s": 20.0,
-        "lease": {"ends_at": "2030-01-02T03:04:05Z", "why": "idle", "warn": True, "hub_page": "/hub/js2/lease/alice"},
+        "lease": {
+            "ends_at": "2030-01-02T03:04:05Z",
+            "why": "idle",
+            "warn": True,
+            "hub_page": "/hub/js2/lease/alice",
+            "then": "delete",
+            "home": False,
+            "su_per_hour": None,
+        },
         "order": "stop",
     }
     assert counter.book.reports[0].activity.because == "kernel"
