@@ -17,6 +17,7 @@ _SERVICES = (
     ("image", "glance", "/image"),
     ("network", "neutron", "/network"),
     ("block-storage", "cinder", "/volume/v3"),
+    ("shared-file-system", "manila", "/share/v2"),
 )
 DOMAIN = {"id": "default", "name": "Default"}
 MALFORMED = (

@@ -41,6 +41,8 @@ DEFAULT_QUOTAS: Mapping[str, int] = {
     "volume.volumes": 10,
     "volume.gigabytes": 1000,
     "volume.snapshots": 10,
+    "share.shares": 50,
+    "share.gigabytes": 1000,
 }
 
 

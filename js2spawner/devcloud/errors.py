@@ -76,8 +76,8 @@ def written(service: str, refusal: Refusal) -> tuple[str, str]:
 
 
 def is_over_limit(service: str, refusal: Refusal) -> bool:
-    """Cinder says no to what is over a quota in the words for too many requests."""
-    return service == "volume" and refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    """Cinder and Manila say no to what is over a quota in the words for too many requests."""
+    return service in ("volume", "share") and refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 def _page(refusal: Refusal) -> str:

@@ -1,8 +1,8 @@
 """Files of images and volumes on the host, removed once nothing is known of what they belong to.
 
-Below the cloud's directory `glance/` holds uploaded bytes, `images/` what snapshots of servers copied, `volumes/` and
-`snapshots/` what volumes and their snapshots hold, each entry named by an id. Ids are never used again, so an entry
-without a record is rubbish for good.
+Below the cloud's directory `glance/` holds uploaded bytes, `images/` what snapshots of servers copied, and `volumes/`,
+`snapshots/` and `shares/` what volumes, their snapshots and shares hold, each entry named by an id. Ids are never used
+again, so an entry without a record is rubbish for good.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import Path
 from uuid import UUID
 
 from js2spawner.devcloud.cloud import DevCloud
-from js2spawner.devcloud.records import Image, Snapshot, Volume
+from js2spawner.devcloud.records import Image, Share, Snapshot, Volume
 
-_OWNERS: dict[str, type[Image | Volume | Snapshot]] = {
+_OWNERS: dict[str, type[Image | Volume | Snapshot | Share]] = {
     "glance": Image,
     "images": Image,
     "volumes": Volume,
     "snapshots": Snapshot,
+    "shares": Share,
 }
 
 

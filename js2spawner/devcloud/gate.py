@@ -227,6 +227,8 @@ def _headers(service: Service, response: web.Response, version: Version | None, 
             # Cinder adds the old name of this header to all that its own serializer wrote.
             old = {"X-Compute-Request-Id": request_id} if response.content_type == "application/json" else {}
             return {**request, **old, "Openstack-Api-Version": f"volume {version or service.lowest}", "Vary": _VERSION}
+        case "share" if not refused:
+            return {**request, "X-Openstack-Manila-Api-Version": str(version or service.lowest)}
         case "image" if refused:
             return {}
     return request

@@ -29,6 +29,8 @@ PHASES: Mapping[str, float] = {
     "attaching": 0.2,
     "detaching": 0.2,
     "volume": 0.2,
+    "share": 0.2,
+    "access": 0.1,
 }
 DEFAULT_CALL_S = 0.004
 DEFAULT_SPREAD = 0.3

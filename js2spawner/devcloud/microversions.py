@@ -50,4 +50,5 @@ def _asked_text(service: str, headers: Mapping[str, str]) -> str | None:
         name, _, version = part.strip().partition(" ")
         if name.lower() == service and version:
             return version.strip()
-    return headers.get("X-OpenStack-Nova-API-Version") if service == "compute" else None
+    own = {"compute": "X-OpenStack-Nova-API-Version", "share": "X-OpenStack-Manila-API-Version"}
+    return headers.get(own[service]) if service in own else None

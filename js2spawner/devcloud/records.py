@@ -274,6 +274,34 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareRule:
+    """Who may mount a share: `to` is an address or a network, `level` rw or ro; it counts while `state` is active."""
+
+    id: str
+    kind: str
+    to: str
+    level: str
+    state: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    id: str
+    project_id: str
+    user_id: str
+    name: str | None
+    description: str | None
+    size_gb: int
+    protocol: str
+    status: str
+    created: datetime
+    updated: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[ShareRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Quota:
     """A project's quotas by `service.resource`, such as `compute.instances`; -1 is unlimited. `id` is the project's."""
 

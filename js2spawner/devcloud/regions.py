@@ -15,12 +15,12 @@ from typing import Any
 
 from aiohttp import web
 
-from js2spawner.devcloud import cinder, control, gate, glance, neutron, nova
+from js2spawner.devcloud import cinder, control, gate, glance, manila, neutron, nova
 from js2spawner.devcloud.cloud import DevCloud, Outage, Place
 from js2spawner.devcloud.nova.machine_of import spec_at
 from js2spawner.devcloud.script import OutageText, ScriptError, parse
 
-SERVICES = (nova.SERVICE, glance.SERVICE, neutron.SERVICE, cinder.SERVICE)
+SERVICES = (nova.SERVICE, glance.SERVICE, neutron.SERVICE, cinder.SERVICE, manila.SERVICE)
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 2**20
 _GOODBYE_S = 2.0

@@ -24,6 +24,7 @@ from js2spawner.devcloud.cloud import DEFAULT_QUOTAS, DevCloud, Settings
 from js2spawner.devcloud.faults import Faults
 from js2spawner.devcloud.hypervisor import Hypervisor, NoMachines
 from js2spawner.devcloud.latency import Latencies
+from js2spawner.devcloud.manila.shares import settle as settle_shares
 from js2spawner.devcloud.nova.life import Life
 from js2spawner.devcloud.records import Setup
 from js2spawner.devcloud.regions import HOST, MAX_BODY_BYTES, Region
@@ -158,6 +159,7 @@ def _region(options: Options, name: str, keystone_url: str, before: Mapping[str,
     cloud.faults.replace(rule.made() for rule in (*options.script.faults, *own.faults))
     seed.plant(cloud)
     settle(cloud)
+    settle_shares(cloud)
     return Region(cloud, setup.port)
 
 

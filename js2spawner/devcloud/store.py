@@ -46,6 +46,7 @@ _KINDS: dict[str, type[Any]] = {
         records.FloatingIp,
         records.Volume,
         records.Snapshot,
+        records.Share,
         records.Quota,
         records.Server,
     )

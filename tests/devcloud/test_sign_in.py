@@ -41,7 +41,14 @@ async def test_a_person_makes_an_application_credential_and_deleting_it_ends_its
 
 async def test_the_catalogue_names_every_service_at_this_cloud(scene: Scene) -> None:
     catalog = (await scene.hub.get("/identity/v3/auth/catalog"))["catalog"]
-    assert {entry["type"] for entry in catalog} == {"identity", "compute", "image", "network", "block-storage"}
+    assert {entry["type"] for entry in catalog} == {
+        "identity",
+        "compute",
+        "image",
+        "network",
+        "block-storage",
+        "shared-file-system",
+    }
     urls = [endpoint["url"] for entry in catalog for endpoint in entry["endpoints"]]
     assert all(url.startswith(scene.running.url) for url in urls)
 

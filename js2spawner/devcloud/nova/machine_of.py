@@ -7,6 +7,7 @@ import binascii
 
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.hypervisor import MachineSpec
+from js2spawner.devcloud.manila.exports import exports_of
 from js2spawner.devcloud.neutron.groups import ingress
 from js2spawner.devcloud.neutron.ports import ports_of
 from js2spawner.devcloud.records import Flavor, Keypair, Port, Server
@@ -57,6 +58,7 @@ def spec_at(cloud: DevCloud, address: str) -> MachineSpec | None:
 
 async def power_on(cloud: DevCloud, server: Server) -> None:
     await enforce(cloud, server.id)
+    await cloud.hypervisor.export(server.id, exports_of(cloud, server.id))
     await cloud.hypervisor.boot(spec_of(cloud, server))
 
 
@@ -65,6 +67,7 @@ async def bring_up_to_date(cloud: DevCloud, server: Server) -> None:
     await enforce(cloud, server.id)
     for attached in server.volumes:
         await cloud.hypervisor.attach(server.id, attached.volume_id)
+    await cloud.hypervisor.export(server.id, exports_of(cloud, server.id))
 
 
 async def enforce(cloud: DevCloud, server_id: str) -> None:
