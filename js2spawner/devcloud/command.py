@@ -101,7 +101,7 @@ def devcloud(
     machines: bool,
     show: bool,
 ) -> None:
-    """Run an OpenStack on loopback: Keystone, Nova, Glance, Neutron, Cinder, Manila and instances that are processes."""
+    """An OpenStack on loopback: Keystone, Nova, Glance, Neutron, Cinder, Manila, and instances that are processes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         options = Options(
