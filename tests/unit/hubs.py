@@ -35,9 +35,11 @@ regions:
 profiles:
   standard: {idle_minutes: 60, longest_hours: 12, retries: 1}
   kept: {idle_minutes: 30, longest_hours: 12, saves: {most: 1}}
+  shelf: {idle_minutes: 60, longest_hours: 12, retries: 1, idle: [shelve, delete, keep]}
 images:
   minimal: {title: Minimal, description: JupyterLab., image: js2-minimal, profile: standard}
   lasting: {title: Lasting, description: To be saved., image: js2-minimal, profile: kept}
+  shelved: {title: Shelved, description: Comes back., image: js2-minimal, profile: shelf}
   gpu: {title: GPU, description: CUDA., image: js2-minimal, gpu: required, profile: standard}
 flavors:
   m3.small: {title: Small, vcpus: 2, memory_gb: 6, disk_gb: 20, su_per_hour: 2}
