@@ -13,6 +13,9 @@ from js2spawner.cloud.records import Server
 from js2spawner.fleet.inventory import Picture
 from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY
 
+# What lies on the shelf costs nothing and may be somebody's only copy: a hub that has lost its table lets it lie.
+_SHELF_GRACE_S = 14 * 24 * 3600.0
+
 
 @dataclass(slots=True)
 class Reaper:
@@ -31,7 +34,8 @@ class Reaper:
                 continue
             since, times = self._first_seen.get(server.id, (picture.as_of, 0))
             seen[server.id] = (since, times + 1)
-            grace = 0.0 if server.metadata.get(ATTEMPT_KEY) in over else self.grace_s
+            kept_s = max(self.grace_s, _SHELF_GRACE_S) if server.status.startswith("SHELVED") else self.grace_s
+            grace = 0.0 if server.metadata.get(ATTEMPT_KEY) in over else kept_s
             if times >= 1 and picture.as_of - since >= grace and server.task_state != "deleting":
                 due.append(server)
         self._first_seen = seen

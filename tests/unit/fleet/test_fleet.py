@@ -223,6 +223,20 @@ async def test_an_instance_without_any_record_is_deleted_after_its_grace_and_oth
         assert set(compute.servers) == {"other", "tagged"}
 
 
+async def test_an_orphan_on_the_shelf_is_left_alone_for_it_costs_nothing_and_may_be_somebodys_only_copy(
+    tmp_path: Path,
+) -> None:
+    compute = Compute()
+    ours = {names.HUB_KEY: HUB_ID, names.ATTEMPT_KEY: "lost"}
+    compute.servers["shelved"] = server("SHELVED_OFFLOADED", id="shelved", metadata=ours)
+    compute.servers["running"] = server(id="running", metadata=ours)
+    async with fleet_over(compute, tmp_path, orphan_grace_s=0.05):
+        await eventually(lambda: "running" not in compute.servers)
+        lists = compute.lists
+        await eventually(lambda: compute.lists > lists + 3)
+        assert set(compute.servers) == {"shelved"}
+
+
 async def test_an_orphan_is_left_alone_during_its_grace(tmp_path: Path) -> None:
     compute = Compute()
     compute.servers["orphan"] = server(id="orphan", metadata={names.HUB_KEY: HUB_ID})
