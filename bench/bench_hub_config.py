@@ -11,12 +11,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from jupyterhub import __version__  # noqa: E402
+from line_probe import Delays, Line  # noqa: E402
 from probe import Glance  # noqa: E402
 
 load_subconfig("jupyterhub_config.py", path=str(HERE.parent))  # type: ignore[name-defined]  # noqa: F821
 c: Any = get_config()  # type: ignore[name-defined]  # noqa: F821
 
-c.JupyterHub.extra_handlers = [*c.JupyterHub.extra_handlers, ("/bench", Glance)]
+c.JupyterHub.extra_handlers += [("/bench", Glance), ("/bench/delays", Delays), ("/bench/line", Line)]
 c.Spawner.cmd = [sys.executable, "-I", "-c", (HERE / "light_notebook.py").read_text(encoding="utf-8"), __version__]
 
 if os.environ["JS2_BENCH_SPAWNER"] == "noop":

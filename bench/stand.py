@@ -104,8 +104,11 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(directory: Path, boot_s: float) -> AsyncIterator[Stand]:
-    """The stand, for as long as the block lasts. Raises ChildFailed or DemoError with a sentence."""
+async def standing(directory: Path, boot_s: float, *, room: int = -1) -> AsyncIterator[Stand]:
+    """The stand, for as long as the block lasts. Raises ChildFailed or DemoError with a sentence.
+
+    `room`: how many instances the cloud has room for; -1 for as many as are asked for.
+    """
     programs = find_programs()
     children = Children(say=print, patience=Patience(restarts=0), held_files=())
     try:
@@ -119,7 +122,7 @@ async def standing(directory: Path, boot_s: float) -> AsyncIterator[Stand]:
         # The culler asks on its own clock, and would cost now this round, now that one.
         bench["JS2_CULL_EVERY_S"] = "86400"
         # A hundred instances at once are more than an allocation has unless a ticket raised it.
-        in_order = [replace(cloud, argv=(*cloud.argv, "--quota-instances", "-1")), notebook]
+        in_order = [replace(cloud, argv=(*cloud.argv, "--quota-instances", str(room))), notebook]
         in_order += _benched(js2_plans, {**bench, "JS2_BENCH_SPAWNER": "js2"})
         in_order += _benched(noop_plans, {**bench, "JS2_BENCH_SPAWNER": "noop"})
         for plan in in_order:

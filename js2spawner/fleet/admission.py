@@ -190,6 +190,10 @@ class Admission:
         kept = self._kept.of(owner)
         return Standing(kept.place, self._turns.waits.get(kept.place.id), kept.options) if kept else None
 
+    def waiting(self) -> list[Place]:
+        """The places in which somebody waits, in their order."""
+        return sorted((waiting.place for waiting in self._waiting.values()), key=lambda place: place.order)
+
     def permitted(self, wish: Wish) -> tuple[Candidate, ...]:
         """The candidates that its user's limits allow. Raises NoTurn when that is none."""
         most = limits.most_for(self._catalog.limits, wish.groups)
