@@ -73,7 +73,7 @@ class Hub:
 
         async def plan(candidate: Candidate) -> Plan:
             ids = await self.fleet.desks[candidate.region].ids(choice, flavor_of(choice, candidate))
-            return plan_of(choice, candidate, ids, NO_HOME, Deadlines())
+            return plan_of(choice, candidate, ids, NO_HOME, Deadlines(look_up_s=1))
 
         start = Start(
             self.fleet,

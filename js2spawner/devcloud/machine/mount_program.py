@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 WISHES = "/run/devcloud/wishes.sock"
-ORIGINALS = Path("/mnt/programs")
+ORIGINALS = Path("/run/devcloud/programs")
 NFS = ("nfs", "nfs4")
 VALUED = {"-t": "kind", "--types": "kind", "-o": "options", "--options": "options"}
 # mount(8): a bit for each kind of failure.

@@ -100,6 +100,9 @@ async def test_a_disk_that_grew_is_larger_while_it_is_mounted(private_lab: Lab, 
     volumes.grow(lab.directory / "volumes" / volume, 2)
     await lab.machines.grown(spec.server_id, volume)
     assert await lab.run(spec, f"blockdev --getsize64 {device(volume)}") == f"{2 * 2**30}\n"
+    grow = f"umount {PLACE} && e2fsck -fp {device(volume)} > /tmp/said && resize2fs {device(volume)} > /tmp/said 2>&1"
+    told = await lab.run(spec, f"{grow} && mount {device(volume)} {PLACE} && df -BG --output=size {PLACE} | tail -1")
+    assert told.strip() == "2G"
 
 
 @needs_loops

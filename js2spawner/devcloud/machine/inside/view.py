@@ -118,7 +118,7 @@ def _replace_programs(root: Path, stand_ins: Path) -> None:
         for folder in ("usr/bin", "usr/sbin", "bin", "sbin"):
             covered = root / folder / program.name
             if covered.is_file() and not (root / folder).is_symlink() and not covered.is_symlink():
-                _show(covered, root, f"mnt/programs/{program.name}", read_only=True)
+                _show(covered, root, f"run/devcloud/programs/{program.name}", read_only=True)
                 mount(str(program), covered, "", MS_BIND)
                 set_mount_attributes(covered, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV)
 
