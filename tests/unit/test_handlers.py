@@ -181,3 +181,14 @@ def test_without_a_cloud_the_pages_of_saves_say_so_and_are_no_error_of_the_hub(h
 def test_who_is_not_signed_in_is_sent_to_sign_in_before_saving(hub: RunningHub):
     answer = hub.ask("js2/save/carol", token="")
     assert answer.headers["Location"] == "/hub/login?next=%2Fhub%2Fjs2%2Fsave%2Fcarol"
+
+
+def test_a_server_that_is_in_no_line_has_no_place(hub: RunningHub) -> None:
+    answer = hub.ask("js2/place/carol", token=hub.token_of("carol"), Accept=JSON)
+    assert (answer.status, answer.json["kept"], answer.json["options"]) == (200, False, {})
+
+
+@pytest.mark.parametrize(("path", "status"), [("js2/place/dave", 404), ("js2/place/carol/no-such", 404)])
+def test_nobody_sees_the_place_of_somebody_else(hub: RunningHub, path: str, status: int) -> None:
+    assert hub.ask(path, token=hub.token_of("carol"), Accept=JSON).status == status
+    assert hub.ask(path, token="", Accept=JSON).status == 403

@@ -123,3 +123,15 @@ async def test_the_story_is_bounded() -> None:
     for number in range(2000):
         story.say(f"{number}")
     assert len(await told(story)) == 500
+
+
+async def test_only_the_newest_place_in_the_line_is_told_and_none_once_it_is_over() -> None:
+    story = journal()
+    for position in (3, 2, 1):
+        story.place(f"You are number {position}.", {"kind": "place", "position": position})
+    reader = story.follow()
+    assert (await anext(reader))["js2"]["position"] == 1
+    story.out_of_line()
+    story.plan(record())
+    assert (await anext(reader))["js2"]["kind"] == "plan"
+    assert "place" not in {event["kind"] for event in await told(story)}

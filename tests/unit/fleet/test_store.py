@@ -12,7 +12,7 @@ import pytest
 
 from js2spawner.failures import failure
 from js2spawner.fleet.records_json import UnknownRecord, dump, load
-from js2spawner.fleet.store import Store, StoreFailed, Timing
+from js2spawner.fleet.store import KeptPlace, Store, StoreFailed, Timing
 from js2spawner.instance import Ended, Ending, Record
 from tests.unit.lives import SERVER_ID, T0, assigned, booting, building, greeted, record, running
 
@@ -170,3 +170,23 @@ async def test_a_change_that_nobody_waits_for_is_written_all_the_same(tmp_path: 
         while await store.find(building().attempt_id) is None:
             await asyncio.sleep(0.02)
     await store.close()
+
+
+async def test_places_in_the_line_are_kept_changed_and_dropped(tmp_path: Path) -> None:
+    store = Store(url(tmp_path), "hub-1")
+    await store.open()
+    place = KeptPlace("p1", "alice", 1.0, 2.0, "[]", "{}")
+    store.put_place(place)
+    store.put_place(replace(place, place_id="p2"))
+    store.put_place(replace(place, turn_at=3.0))
+    await store.saved()
+    store.drop_place("p2")
+    await store.close()
+    again = Store(url(tmp_path), "hub-1")
+    await again.open()
+    assert await again.places() == [replace(place, turn_at=3.0)]
+    await again.close()
+    other = Store(url(tmp_path), "hub-2")
+    await other.open()
+    assert await other.places() == []
+    await other.close()
