@@ -1,12 +1,14 @@
 """Takes the pictures of the documentation from a demo of its own: `.venv/bin/python tools/pictures.py`.
 
-They show the real pages in Debian's Chromium; look at them before you commit them. With a name (`library`) only those.
+They show the real pages in Debian's Chromium; look at them before you commit them. With a name (`library`, `saves`,
+`servers`) only those.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from js2spawner.demo.children import ChildPlan
 from js2spawner.library.builds import Builds
 from js2spawner.library.describing import described
 from js2spawner.library.inventorying import record
 from js2spawner.library.reading import names, read
-from tests.browser.people import Person, launch
-from tests.browser.whole import Demo
+from tests.browser.people import LOAD_MS, Person, launch
+from tests.browser.whole import Demo, Pieces, until
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
@@ -31,6 +34,10 @@ def main(only: str = "") -> None:
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="js2-pictures-") as folder, sync_playwright() as playwright:
         browser = launch(playwright)
+        if only in ("", "servers"):
+            _many_servers(browser, Path(folder) / "servers")
+        if only == "servers":
+            return
         with Demo(Path(folder), "alice,bob", boot_seconds=6) as hub:
             if only == "saves":
                 _the_saves(browser, hub)
@@ -150,6 +157,73 @@ def _the_saves(browser: Browser, hub: Demo) -> None:
     _take(phone, "save-list-phone-dark")
     for each in (phone, alice):
         each.leave()
+
+
+class TwoRegions(Pieces):
+    """The demo's processes over a cloud of two regions, with GPUs, homes and a line."""
+
+    def _cloud_plan(self, demos: ChildPlan) -> ChildPlan:
+        return replace(demos, argv=(*demos.argv, "--region", "RegionOne", "--region", "RegionTwo"))
+
+
+def _many_servers(browser: Browser, folder: Path) -> None:
+    """The terms on the choice page, a place in the line, the list of servers, the warning before an end."""
+    options = ("--Js2Fleet.report_interval_s=1",)
+    catalog = {"JS2_CATALOG": str(ROOT / "tools" / "pictures.catalog.yaml")}
+    with TwoRegions(folder, "alice,bob,carol", boot_seconds=1, hub_options=options, hub_environment=catalog) as hub:
+        alice = Person(browser, hub, "alice")
+        alice.signs_in()
+        alice.starts("gpu", "g3.large")
+        until(lambda: "Home" in alice.page.locator(".js2-figures").inner_text(), "JupyterLab shows its figures", 60)
+        _take(alice, "notebook-figures", height=620)
+        alice.goes_to("/hub/js2/lease/alice")
+        _take(alice, "lease-warning", height=720)
+        _a_choice_with_terms(browser, hub)
+        _a_shelf_and_more(alice)
+        _a_line(browser, hub)
+        alice.asks_for("gpu", "g3.xl", "late", without_home=True)
+        expect(alice.page.locator("#js2-place")).to_be_visible(timeout=LOAD_MS)
+        page = alice.goes_to("/hub/js2/servers?mine=1")
+        expect(page.locator('tr[data-state="shelved"]')).to_be_visible(timeout=LOAD_MS)
+        _take(alice, "servers", height=860)
+        phone = Person(browser, hub, "alice", **PHONE)
+        phone.signs_in()
+        phone.goes_to("/hub/js2/servers?mine=1")
+        _take(phone, "servers-phone-dark")
+        for each in (phone, alice):
+            each.leave()
+
+
+def _a_choice_with_terms(browser: Browser, hub: Pieces) -> None:
+    carol = Person(browser, hub, "carol", viewport={"width": 1180, "height": 1500}, device_scale_factor=0.9)
+    carol.signs_in()
+    page = carol.goes_to("/hub/spawn")
+    page.get_by_label("GPU Python").check()
+    page.get_by_label("Whole A100").check()
+    page.locator("#js2-start").scroll_into_view_if_needed()
+    carol.page.screenshot(path=PICTURES / "choice-terms.png", animations="disabled", full_page=True)
+    carol.leave()
+
+
+def _a_shelf_and_more(alice: Person) -> None:
+    """One server on the shelf, one that only just started, beside the one that runs."""
+    for name in ("thesis", "quick"):
+        alice.asks_for("minimal", "m3.small", name, without_home=True)
+        alice.page.wait_for_url("**/user/alice/**", timeout=LOAD_MS)
+    page = alice.goes_to("/hub/js2/servers?mine=1")
+    page.locator("tr[data-key^='alice/thesis/']").get_by_role("button", name="Shelve").click()
+
+
+def _a_line(browser: Browser, hub: Pieces) -> None:
+    """Two who wait for the card that a third one has."""
+    for name in ("bob", "carol"):
+        person = Person(browser, hub, name)
+        person.signs_in()
+        person.chooses("gpu", "g3.xl")
+        if name == "carol":
+            expect(person.page.locator("#js2-place")).to_be_visible(timeout=LOAD_MS)
+            _take(person, "line", height=560)
+        person.leave()
 
 
 def _say_what_was_built(hub: Demo) -> None:

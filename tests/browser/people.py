@@ -78,11 +78,18 @@ class Person:
         # An instance that is up already needs no watching.
         self.page.wait_for_url(re.compile(f"/hub/spawn-pending/{self.name}|/user/{self.name}/"))
 
-    def asks_for(self, image: str = "minimal", flavor: str = "m3.tiny", server: str = "") -> None:
+    def asks_for(
+        self, image: str = "minimal", flavor: str = "m3.tiny", server: str = "", *, without_home: bool = False
+    ) -> None:
         """Fill in the choice page and press Start, whatever comes of it."""
         page = self.goes_to(f"/hub/spawn/{self.name}/{server}".rstrip("/"))
         page.check(f'input[name=image][value="{image}"]')
         page.check(f'input[name=flavor][value="{flavor}"]')
+        if without_home:
+            page.check('input[name=home][value="none"]')
+        # What the page wants to hear before it lets go: that files will be lost, that a price is dear.
+        for wanted in page.locator("input[type=checkbox]:required").all():
+            wanted.check()
         page.click("#js2-start")
 
     def sees_lab(self) -> None:
