@@ -72,6 +72,8 @@ from js2spawner.sightings import (
 # How often the cloud is asked to bring one back that stays on its shelf.
 _ASKED_AT_MOST = 2
 
+_STAGES = {"account": 0, "home": 1, "gpu": 2, "notebook": 3}
+
 
 def begin(record: Record) -> Step:
     """The first step of a fresh attempt."""
@@ -167,6 +169,10 @@ def _overdue(record: Record, now: Instant) -> Failure | None:
             return failure("home-slow") if waited > limits.home_s else None
         case Greeted() if waited > limits.assign_s and record.unclaimed_since is None:
             return failure("assign-slow")
+        case Assigned(stage="home"):
+            return failure("home-slow") if waited > limits.home_s else None
+        case Assigned(stage="gpu"):
+            return failure("gpu", "nothing was said of it in time") if waited > limits.gpu_s else None
         case Assigned() if waited > limits.notebook_s:
             return failure("notebook-slow")
     return None
@@ -247,7 +253,9 @@ def _assigned(record: Record, sighting: Sighting, now: Instant) -> Step:
     assert isinstance(state, Assigned)
     match sighting:
         case Progressed(stage) if stage != state.stage:
-            return Step(replace(record, state=replace(state, stage=stage)))
+            # A stage is begun once: a guest that goes back gains no time by it.
+            since = now if _STAGES.get(stage, 0) > _STAGES.get(state.stage, 0) else state.since
+            return Step(replace(record, state=replace(state, stage=stage, since=since)))
         case Listening():
             running = Running(now, state.server_id, state.address, state.channel_hash)
             return Step(replace(record, state=running, has_run=True))

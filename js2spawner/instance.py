@@ -34,6 +34,7 @@ class Deadlines:
     build_s: float = 600
     boot_s: float = 600
     assign_s: float = 120
+    gpu_s: float = 360
     notebook_s: float = 300
     delete_again_s: float = 30
     powered_off_s: float = 600
@@ -146,7 +147,10 @@ class Greeted:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The guest took the assignment; it makes the account, proves the GPU, starts the notebook."""
+    """The guest took the assignment; it makes the account, mounts the home, proves the GPU, starts the notebook.
+
+    `since` is when it came to its stage, so that each has its own time.
+    """
 
     since: Instant
     server_id: str

@@ -159,8 +159,8 @@ class Js2Fleet(SingletonConfigurable):
         value_trait=Float(),
         help="""Seconds each phase of a start may last, by name; those left out keep their default.
         `look_up_s` 120 (a create that was never answered), `build_s` 600, `boot_s` 600, `home_s` 600 (attaching homes),
-        `assign_s` 120, `notebook_s` 300, `leave_s` 60 (a guest that is to leave), `shelve_s` 3600 (a cloud that does
-        not shelve an instance, which is deleted then), `return_s` 600 (from the shelf), `delete_again_s` 30,
+        `assign_s` 120, `gpu_s` 360, `notebook_s` 300, `leave_s` 60 (a guest that is to leave), `shelve_s` 3600 (a cloud
+        that does not shelve an instance, which is deleted then), `return_s` 600 (from the shelf), `delete_again_s` 30,
         `hold_broken_s` 300 (an instance whose GPU does not answer keeps its card, so that the next attempt gets another
         one); and how long is kept what nobody claims: `powered_off_s` 600, `unclaimed_starting_s` 600,
         `unclaimed_running_s` 3600. Default: empty.""",

@@ -183,6 +183,8 @@ def test_a_picture_older_than_the_create_says_nothing() -> None:
         (building(), LIMITS.build_s, "build-slow"),
         (booting(), LIMITS.boot_s, "boot-silent"),
         (greeted(), LIMITS.assign_s, "assign-slow"),
+        (assigned("account"), LIMITS.notebook_s, "notebook-slow"),
+        (assigned("home"), LIMITS.home_s, "home-slow"),
         (assigned("notebook"), LIMITS.notebook_s, "notebook-slow"),
     ],
 )
@@ -191,6 +193,16 @@ def test_every_phase_has_a_deadline(rec: Record, after_s: float, reason: str) ->
     late = decide(rec, Tick(), T0 + after_s + 1)
     assert end_reason(late.record) == reason
     assert late.effects == (Delete(SERVER_ID),)
+
+
+def test_each_stage_of_a_guest_has_its_own_time_and_going_back_gains_none() -> None:
+    checked = decide(assigned("home"), Progressed("gpu"), T0 + 500).record
+    assert decide(checked, Tick(), T0 + 500 + LIMITS.gpu_s).record == checked
+    assert end_reason(decide(checked, Tick(), T0 + 501 + LIMITS.gpu_s).record) == "gpu"
+    back = decide(checked, Progressed("home"), T0 + 600).record
+    forth = decide(back, Progressed("notebook"), T0 + 700).record
+    assert end_reason(decide(forth, Tick(), T0 + 701 + LIMITS.notebook_s).record) == "notebook-slow"
+    assert end_reason(decide(back, Tick(), T0 + 501 + LIMITS.home_s).record) == "home-slow"
 
 
 @pytest.mark.parametrize("rec", [record(), record(Unsure(T0))])
