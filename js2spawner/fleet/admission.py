@@ -120,7 +120,7 @@ class Admission:
     async def start(self) -> None:
         """Take up the places an earlier hub process kept. Call it once, after the fleet's own start."""
         for record in self._fleet.live():
-            self._outlook.ledger.begin_with(record)
+            self._outlook.begin_with(record)
         if found := await self._kept.load():
             self._log.info("%d places in the line found again", found)
         self._background.spawn(self._run(), "the line")

@@ -70,6 +70,12 @@ class Outlook:
 
     # ---- what became of attempts ------------------------------------------------------------------------------------
 
+    def begin_with(self, record: Record) -> None:
+        """An attempt of an earlier hub process."""
+        self.ledger.begin_with(record)
+        if record.address:
+            self._hosted.add(record.attempt_id)
+
     def granted(self, granted: Granted) -> None:
         self.ledger.hold(granted.place, granted.candidate)
 

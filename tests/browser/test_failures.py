@@ -24,14 +24,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield running
 
 
-def test_no_room_is_said_and_choosing_again_keeps_the_choices(hub: Hub, person: Callable[[str], Person]):
+def test_no_room_is_a_place_in_the_line_and_choosing_again_keeps_the_choices(hub: Hub, person: Callable[[str], Person]):
     hub.control("PUT", "/capacity", {"m3.quad": 0})
     ben = person("ben")
     ben.chooses("scientific", "m3.quad")
-    expect(ben.page.locator("#js2-failure")).to_be_visible(timeout=30_000)
-    expect(ben.page.locator("#js2-sentence")).to_contain_text("The cloud has no room for this flavor right now.")
+    expect(ben.page.locator("#js2-place")).to_contain_text("of 1 who wait for room for", timeout=30_000)
+    ben.page.get_by_role("button", name="Leave the line").click()
+    ben.page.wait_for_url("**/hub/home")
 
-    ben.page.get_by_role("link", name="Choose again").click()
+    ben.goes_to("/hub/spawn/ben")
     expect(ben.page.locator("input[name=image]:checked")).to_have_value("scientific")
     expect(ben.page.locator("input[name=flavor]:checked")).to_have_value("m3.quad")
     expect(ben.page.locator('[data-flavor="m3.quad"]')).to_contain_text("The cloud had no room for it")
