@@ -156,15 +156,17 @@ class Js2Spawner(OnPages, WithTurns, Spawner):
         catalog = self.hub_fleet.catalog
         offers: Mapping[str, options.Offer] = options.NO_OFFERS
         saved: list[Saved] = []
+        home = None
         try:
             fleet = await self.hub_fleet.ready()
+            home = await self.home_seen()
             offers, saved = await asyncio.gather(
                 offers_of(fleet.desks, fleet.history.totals(), patience_s=self.form_patience_s),
                 self.all_saved(self.form_patience_s),
             )
         except (FleetNotReady, StoreFailed) as error:
             self.log.error("the choice page goes without the cloud's answers: %s", error)
-        shown = choices(catalog, self.who(), offers, self.user_options or {}, datetime.now(UTC), saved)
+        shown = choices(catalog, self.who(), offers, self.user_options or {}, datetime.now(UTC), saved, home)
         template = self.user.settings["jinja2_env"].get_template("options_form.html")
         return str(await template.render_async(base_url=self.hub.base_url, user_path=self.user.escaped_name, **shown))
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from js2spawner.farewell import farewell
 from js2spawner.handshake.messages import Health, HomeReport, Report
+from js2spawner.homes import user_key
 from js2spawner.instance import Owner
+from js2spawner.options_shown import HomeSeen
 from js2spawner.refusals import LastFailure
 from js2spawner.remedies import Remedy, remedies
 from js2spawner.servers_seen import terms_of
@@ -50,6 +52,16 @@ class OnPages(WithSavedImages):
         terms = terms_of(self.hub_fleet.catalog, record)
         home = self.home_report
         return farewell(record.plan, terms.idle, terms.su_per_hour, home_gb=home.used_gb if home else 0)
+
+    async def home_seen(self) -> HomeSeen | None:
+        """Where this user's home was last seen; no cloud is asked for that."""
+        homes, person = self.hub_fleet.homes, self.user.orm_user
+        if homes is None:
+            return None
+        await homes.finding.ledger.load()
+        mark = user_key(person.id, person.created)
+        found = homes.finding.ledger.get("volume", mark) or homes.finding.ledger.get("share", mark)
+        return HomeSeen(found.region, 0) if found else None
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
