@@ -116,3 +116,20 @@ async def test_a_home_that_is_full_keeps_no_server_from_starting(hub: Hub, machi
     await machines.destroy(first.server_id)
     second = await started(hub, machines, volume, may_format=False)
     assert await printed(second, "print('it runs')") == "it runs\n"
+
+
+async def test_a_home_on_a_share_is_mounted_let_go_and_found_again(hub: Hub, machines: Machines) -> None:
+    share = str(uuid.uuid4())
+    home = HomeMount("share", export=f"127.0.0.1:/share/{share}")
+    for code, said in ((SAVE, "saved\n"), (READ, "/home/alice three years of work\n")):
+        spec = hub.expect()
+        hub.book.reports.clear()
+        hub.book.orders, hub.book.given = Orders(), None
+        await machines.boot(spec)
+        await machines.export(spec.server_id, {share: False})
+        await hub.book.give(hub.assignment(spec, home=home))
+        await hub.book.until(lambda: any(report.stage in ("listening", "failed") for report in hub.book.reports), 90)
+        assert hub.book.reports[-1].stage == "listening", hub.book.reports[-1].detail
+        assert await printed(spec, code) == said
+        assert await left(hub, machines, spec) == "clean"
+        await machines.destroy(spec.server_id)
