@@ -91,7 +91,7 @@ def recover(record: Record, now: Instant) -> Record:
             record = replace(record, state=Unsure(now, "the hub restarted while the create was under way"))
         case Ending() as state:
             record = replace(record, state=replace(state, asked_at=None))
-        case Building() | Booting() | Greeted() | Assigned() | Returning() | Leaving() as state:
+        case Building() | Booting() | Greeted() | Assigned() | Returning() | Leaving() | Shelving() as state:
             # The time the hub was away is nobody's fault: the phase begins anew, and `unclaimed` bounds them all.
             record = replace(record, state=replace(state, since=now))
         case Running() if not record.has_run:

@@ -46,9 +46,16 @@ from js2spawner.sightings import (
 
 ON_SHELF = ("SHELVED", "SHELVED_OFFLOADED")
 
+# How often a cloud that does not shelve was asked before that is taken for a refusal, and after how many times its time
+# one that has said for all of it that it is shelving is not believed any more.
+_REFUSED_AT_LEAST = 10
+_STUCK_AFTER = 4
+
 # An instance that came back from the shelf and failed so is not brought back a second time; it stays there, and a start
 # makes a new one.
-_BROKEN = frozenset({"boot-silent", "assign-slow", "account", "notebook", "notebook-slow", "build-error", "no-route"})
+_BROKEN = frozenset(
+    {"boot-silent", "quarantined", "assign-slow", "account", "notebook", "notebook-slow", "build-error", "no-route"}
+)
 
 
 def retire(record: Record, because: Failure, now: Instant) -> Step:
@@ -159,9 +166,10 @@ def on_shelving(record: Record, sighting: Sighting, now: Instant) -> Step:
 def _not_shelved_yet(record: Record, server: Server, as_of: Instant, now: Instant) -> Step:
     state, limits = record.state, record.plan.deadlines
     assert isinstance(state, Shelving)
-    # Judged by fresh pictures only: a cloud that does not answer must not end anything.
-    if as_of - state.since > limits.shelve_s:
-        return _on_shelf(record, now) if server.status in ON_SHELF else _end(record, failure("no-shelf"), now)
+    if server.status in ON_SHELF and as_of - state.since > limits.shelve_s:
+        return _on_shelf(record, now)
+    if _refuses(record, server, as_of):
+        return _end(record, failure("no-shelf"), now)
     if server.task_state is not None:
         return Step(record)
     home = _detach(record)
@@ -170,6 +178,19 @@ def _not_shelved_yet(record: Record, server: Server, as_of: Instant, now: Instan
     if state.asked_at is None or as_of - state.asked_at > limits.delete_again_s:
         return _ask_shelve(record, now)
     return Step(record)
+
+
+def _refuses(record: Record, server: Server, as_of: Instant) -> bool:
+    """Whether the cloud was asked often enough for long enough, and would let it cost for ever.
+
+    Judged by pictures and by how often it was asked: a cloud that was away for hours has refused nothing.
+    """
+    state, limits = record.state, record.plan.deadlines
+    assert isinstance(state, Shelving)
+    waited_s = as_of - state.since
+    if server.task_state is not None:
+        return waited_s > _STUCK_AFTER * limits.shelve_s
+    return waited_s > limits.shelve_s and state.asked >= _REFUSED_AT_LEAST
 
 
 def on_shelved(record: Record, sighting: Sighting, now: Instant) -> Step:
@@ -293,7 +314,8 @@ def _pursue_shelf(record: Record, now: Instant) -> Step:
 def _ask_shelve(record: Record, now: Instant) -> Step:
     state = record.state
     assert isinstance(state, Shelving)
-    return Step(replace(record, state=replace(state, asked_at=now)), (Shelve(state.server_id),))
+    asked = replace(state, asked_at=now, asked=state.asked + 1)
+    return Step(replace(record, state=asked), (Shelve(state.server_id),))
 
 
 def _on_shelf(record: Record, now: Instant) -> Step:

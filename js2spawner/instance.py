@@ -190,7 +190,7 @@ _PUT_BY = failure("shelved")
 
 @dataclass(frozen=True, slots=True)
 class Shelving:
-    """The home is detached, then Nova is asked to shelve. `asked_at`: when the shelving was asked for."""
+    """The home is detached, then Nova is asked to shelve. `asked_at`: when it was asked last, `asked`: how often."""
 
     since: Instant
     server_id: str
@@ -198,6 +198,7 @@ class Shelving:
     channel_hash: str
     asked_at: Instant | None = None
     because: Failure = _PUT_BY
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

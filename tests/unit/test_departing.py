@@ -236,13 +236,35 @@ def test_what_was_asked_for_by_a_hub_that_died_is_asked_for_again() -> None:
     assert decide(asked, Listed(server(task_state="shelving"), later), later).effects == ()
 
 
-def test_a_cloud_that_refuses_to_shelve_is_asked_for_an_hour_and_one_that_does_not_answer_for_ever() -> None:
-    asked = shelving(asked_at=T0)
-    late = T0 + LIMITS.shelve_s + 1
-    assert isinstance(decide(asked, Tick(), late).record.state, Shelving)
-    step = decide(asked, Listed(server(), late), late)
-    assert reason(step.record) == "no-shelf"
+def test_a_cloud_that_refuses_to_shelve_is_asked_for_an_hour_and_then_the_instance_is_deleted() -> None:
+    rec, asked, now = shelving(), 0, T0
+    while not rec.over:
+        now += LIMITS.delete_again_s + 1
+        step = decide(rec, Listed(server(), now), now)
+        asked += step.effects == (Shelve(SERVER_ID),)
+        rec = step.record
+    assert reason(rec) == "no-shelf"
     assert step.effects == (Delete(SERVER_ID),)
+    assert now - T0 > LIMITS.shelve_s
+    assert asked > 100
+
+
+def test_a_cloud_that_was_away_for_hours_has_refused_nothing() -> None:
+    late = T0 + 3 * LIMITS.shelve_s
+    assert decide(shelving(asked_at=T0), Tick(), late).effects == ()
+    assert decide(shelving(asked_at=T0), Listed(server(), late), late).effects == (Shelve(SERVER_ID),)
+    refused = replace(shelving(), state=replace(shelving().state, asked=50))
+    assert not decide(recover(refused, late), Listed(server(), late), late + 1).record.over, (
+        "it was the hub that was away"
+    )
+
+
+def test_a_cloud_that_is_at_work_on_a_large_disk_is_waited_for_longer() -> None:
+    at_work = server(task_state="shelving_image_uploading")
+    late = T0 + 3 * LIMITS.shelve_s
+    assert decide(shelving(asked_at=T0), Listed(at_work, late), late).effects == ()
+    stuck = T0 + 5 * LIMITS.shelve_s
+    assert reason(decide(shelving(asked_at=T0), Listed(at_work, stuck), stuck).record) == "no-shelf"
 
 
 def test_a_shelved_instance_is_nobodys_to_claim_and_ends_when_its_time_is_over() -> None:
