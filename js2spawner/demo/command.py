@@ -29,8 +29,20 @@ from js2spawner.demo.settings import Asked, DemoError
     metavar="N",
     help="How long an instance pretends to boot, in seconds. Default: 8.",
 )
+@click.option(
+    "--regions",
+    type=click.IntRange(1, 2),
+    metavar="N",
+    help="How many regions the cloud has, 1 or 2. Default: 2.",
+)
 def demo(
-    port: int | None, directory: Path, api_token: str | None, users: str | None, boot_seconds: float | None
+    *,
+    port: int | None,
+    directory: Path,
+    api_token: str | None,
+    users: str | None,
+    boot_seconds: float | None,
+    regions: int | None,
 ) -> None:
     """Run a whole hub on the embedded cloud, on this machine.
 
@@ -39,7 +51,7 @@ def demo(
     from js2spawner.demo.run import run
 
     try:
-        run(Asked(port, users, api_token, boot_seconds), directory, _say)
+        run(Asked(port, users, api_token, boot_seconds, regions), directory, _say)
     except DemoError as problem:
         raise click.ClickException(str(problem)) from None
 

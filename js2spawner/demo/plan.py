@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from js2spawner.demo.children import ChildPlan
 from js2spawner.demo.probes import http_probe
-from js2spawner.demo.settings import DemoSettings
+from js2spawner.demo.settings import REGIONS, DemoSettings
 
 # Settings of another cloud, hub or proxy in the caller's environment would reach ours.
 _KEPT_OUT = ("OS_", "JUPYTER", "CONFIGPROXY_")
@@ -49,6 +51,11 @@ class Files:
         return self.devcloud / "clouds.yaml"
 
     @property
+    def catalog(self) -> Path:
+        """The catalog of a demo that has fewer regions than the project's own."""
+        return self.directory / "catalog.yaml"
+
+    @property
     def logs(self) -> Path:
         return self.directory / "log"
 
@@ -61,6 +68,20 @@ class Programs:
     node: str
     proxy: Path
     root: Path
+
+
+def catalog_of(root: Path) -> Path:
+    return root / "hub_config" / "catalog.demo.yaml"
+
+
+def with_regions(catalog: str, kept: Collection[str]) -> str:
+    """A catalog's text without the regions that have other names in the cloud than these."""
+    content = yaml.safe_load(catalog)
+    regions = {name: entry for name, entry in content["regions"].items() if entry["region"] in kept}
+    for profile in content["profiles"].values():
+        if "regions" in profile:
+            profile["regions"] = [name for name in profile["regions"] if name in regions]
+    return yaml.safe_dump({**content, "regions": regions}, sort_keys=False, allow_unicode=True)
 
 
 def plans(
@@ -80,6 +101,8 @@ def plans(
 def _devcloud(settings: DemoSettings, files: Files, programs: Programs, environment: dict[str, str]) -> ChildPlan:
     argv = [programs.python, "-m", "js2spawner.devcloud", "--port", str(settings.devcloud_port)]
     argv += ["--dir", str(files.devcloud), "--boot-seconds", f"{settings.boot_seconds:g}"]
+    for region in REGIONS[: settings.regions]:
+        argv += ["--region", region]
     # Its output is a log, and clouds.yaml holds the cloud's secrets.
     argv += ["--no-show"]
     return ChildPlan(
@@ -135,7 +158,7 @@ def hub_environment(settings: DemoSettings, files: Files, root: Path) -> dict[st
     return {
         "JS2_STATE_DIR": str(files.hub),
         "JS2_CLOUDS_YAML": str(files.clouds_yaml),
-        "JS2_CATALOG": str(root / "hub_config" / "catalog.demo.yaml"),
+        "JS2_CATALOG": str(files.catalog if settings.regions < len(REGIONS) else catalog_of(root)),
         "JS2_SIGN_IN": "local",
         "JS2_USERS": ",".join(settings.users),
         "JS2_PASSWORD_FILE": str(files.password),

@@ -13,8 +13,8 @@ import js2spawner
 from js2spawner.demo.children import ChildFailed, ChildPlan, Children, Patience
 from js2spawner.demo.directory import held, put_logs_aside, read_settings, this_machine, write_settings
 from js2spawner.demo.node import OLDEST_MAJOR, find_node, find_proxy
-from js2spawner.demo.plan import Files, Programs, plans
-from js2spawner.demo.settings import Asked, DemoError, DemoSettings, settle
+from js2spawner.demo.plan import Files, Programs, catalog_of, plans, with_regions
+from js2spawner.demo.settings import REGIONS, Asked, DemoError, DemoSettings, settle
 
 Say = Callable[[str], None]
 
@@ -26,6 +26,9 @@ def run(asked: Asked, directory: Path, say: Say) -> None:
     with held(files) as lock:
         settings = settle(read_settings(files), asked, this_machine())
         write_settings(files, settings)
+        if settings.regions < len(REGIONS):
+            whole = catalog_of(programs.root).read_text(encoding="utf-8")
+            files.catalog.write_text(with_regions(whole, REGIONS[: settings.regions]), encoding="utf-8")
         put_logs_aside(files)
         children = Children(say=say, patience=Patience(), held_files=(lock,))
         in_order = plans(settings, files, programs, os.environ)

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 DEFAULT_PORT = 8000
 DEFAULT_USERS = ("alice", "bob")
 DEFAULT_BOOT_SECONDS = 8.0
+REGIONS = ("RegionOne", "RegionTwo")
+"""Those the demo's catalog knows, by their names in the cloud."""
 
 _USER = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 # JupyterHub refuses tokens of fewer than eight characters; the rest keeps a token usable in a header.
@@ -32,6 +34,7 @@ class Asked:
     users: str | None = None
     api_token: str | None = field(default=None, repr=False)
     boot_seconds: float | None = None
+    regions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class DemoSettings:
     password: str = field(repr=False)
     api_token: str = field(repr=False)
     proxy_token: str = field(repr=False)
+    regions: int = len(REGIONS)
 
     @property
     def address(self) -> str:
@@ -105,24 +109,32 @@ def _with_asked(settings: DemoSettings, asked: Asked) -> DemoSettings:
         users=settings.users if asked.users is None else users_from(asked.users),
         api_token=settings.api_token if asked.api_token is None else _checked_token(asked.api_token),
         boot_seconds=settings.boot_seconds if asked.boot_seconds is None else asked.boot_seconds,
+        regions=settings.regions if asked.regions is None else asked.regions,
     )
 
 
 def _with_free_ports(settings: DemoSettings, machine: Machine) -> DemoSettings:
     taken = {settings.port}
 
-    def kept_or_free(port: int) -> int:
-        while port == 0 or port in taken or not machine.is_free(port):
+    def kept_or_free(port: int, behind: int = 0) -> int:
+        """`behind` is how many ports after it have to be free as well."""
+
+        def taken_already(port: int) -> bool:
+            wanted = range(port, port + 1 + behind)
+            return port == 0 or not taken.isdisjoint(wanted) or not all(map(machine.is_free, wanted))
+
+        while taken_already(port):
             port = machine.free_port()
-        taken.add(port)
+        taken.update(range(port, port + 1 + behind))
         return port
 
     return replace(
         settings,
         handshake_port=kept_or_free(settings.handshake_port),
-        devcloud_port=kept_or_free(settings.devcloud_port),
         hub_port=kept_or_free(settings.hub_port),
         proxy_api_port=kept_or_free(settings.proxy_api_port),
+        # Its regions answer at the ports behind it.
+        devcloud_port=kept_or_free(settings.devcloud_port, behind=settings.regions),
     )
 
 
@@ -156,13 +168,17 @@ def from_text(text: str, *, where: str) -> DemoSettings:
         values = json.loads(text)
     except ValueError:
         raise DemoError(remedy) from None
-    if not isinstance(values, dict) or set(values) != {each.name for each in fields(DemoSettings)}:
+    if not isinstance(values, dict) or {"regions", *values} != {each.name for each in fields(DemoSettings)}:
         raise DemoError(remedy)
+    # Older demos kept no number of regions.
+    values.setdefault("regions", len(REGIONS))
     ports = [values[name] for name in values if name == "port" or name.endswith("_port")]
     if not all(type(port) is int and 0 < port < 65536 for port in ports):
         raise DemoError(remedy)
     words = [values[name] for name in ("hub_id", "password", "api_token", "proxy_token")]
     if not all(isinstance(word, str) and word for word in words) or not isinstance(values["users"], list):
+        raise DemoError(remedy)
+    if values["regions"] not in range(1, len(REGIONS) + 1):
         raise DemoError(remedy)
     if not isinstance(values["boot_seconds"], int | float) or not all(
         isinstance(user, str) for user in values["users"]

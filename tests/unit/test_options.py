@@ -19,7 +19,7 @@ from js2spawner.options_shown import choices
 from tests.unit.saves.made import IMAGE_ID, WORDS, saved
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-CATALOG = Catalog.load(Path(__file__).resolve().parents[2] / "hub_config" / "catalog.demo.yaml")
+CATALOG = Catalog.load(Path(__file__).parent / "catalog.plain.yaml")
 ALICE = Who("alice", frozenset(), admin=True, id="1-alice")
 BOB = Who("bob", frozenset(), admin=False, id="1-bob")
 CAROL = Who("carol", frozenset({"climate-course"}), admin=False)

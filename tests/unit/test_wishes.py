@@ -13,7 +13,7 @@ from js2spawner.line import Candidate
 from js2spawner.options import Choice, Who, check
 from js2spawner.wishes import candidates_of, plan_of, wish_of
 
-CATALOG = Catalog.load(Path(__file__).resolve().parents[2] / "hub_config" / "catalog.demo.yaml")
+CATALOG = Catalog.load(Path(__file__).parent / "catalog.plain.yaml")
 BOB = Who("bob", frozenset({"course"}), admin=False)
 FAR = Region(name="far", cloud="far")
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from js2spawner.catalog import Catalog
 from js2spawner.demo.children import ChildPlan
-from js2spawner.demo.plan import Files, Programs, plans
+from js2spawner.demo.plan import Files, Programs, catalog_of, plans, with_regions
 from js2spawner.demo.settings import DemoSettings
 
 SETTINGS = DemoSettings(
@@ -69,3 +70,12 @@ def test_the_boot_time_and_the_directory_reach_the_cloud():
 
 def test_only_the_cloud_s_instances_outlive_a_crash_of_their_parent():
     assert [plan.leaves_work for plan in planned()] == [True, False, False]
+
+
+def test_a_catalog_of_one_region_is_a_whole_one_and_sends_nobody_elsewhere(tmp_path: Path):
+    text = catalog_of(Path(__file__).parents[3]).read_text()
+    small = tmp_path / "catalog.yaml"
+    small.write_text(with_regions(text, ("RegionOne",)))
+    catalog = Catalog.load(small)
+    assert [region.region for region in catalog.regions] == ["RegionOne"]
+    assert {name for profile in catalog.profiles for name in profile.regions or ()} == {catalog.regions[0].name}

@@ -131,3 +131,20 @@ def test_a_broken_settings_file_is_one_clear_sentence(text: str):
 def test_a_port_beside_the_kept_ones_is_not_used_twice():
     settings = replace(kept(), hub_port=8000)
     assert settle(settings, Asked(), machine(first=30000)).hub_port == 30000
+
+
+def test_the_ports_of_the_clouds_regions_are_nobody_elses():
+    settings = settle(kept(), Asked(port=20003), machine(first=20000))
+    others = {settings.port, settings.hub_port, settings.proxy_api_port, settings.handshake_port}
+    assert others.isdisjoint(range(settings.devcloud_port, settings.devcloud_port + 3))
+
+
+def test_a_demo_from_before_there_were_regions_gets_all_of_them():
+    values = json.loads(to_text(kept()))
+    del values["regions"]
+    assert from_text(json.dumps(values), where="demo.json") == kept()
+
+
+def test_how_many_regions_there_are_is_kept():
+    first = settle(None, Asked(regions=1), machine())
+    assert settle(from_text(to_text(first), where="demo.json"), Asked(), machine()).regions == 1
