@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from js2spawner.cloud.errors import QuotaExceeded
+from js2spawner.cloud.errors import CloudError, QuotaExceeded, Unreachable
 from js2spawner.cloud.records import Limits, NewServer
 from js2spawner.instance import Owner
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually
-from tests.unit.hubs import CloudInMemory, Hub, hub_process, notebook_at
+from tests.unit.hubs import CATALOG, CloudInMemory, FleetInMemory, Hub, hub_process, notebook_at
 
 ADDRESS = "127.99.0.19"
 BOB, CAROL = Owner("bob", ""), Owner("carol", "")
@@ -41,6 +42,26 @@ class SmallCloud(CloudInMemory):
             self.refused += 1
             raise QuotaExceeded("Quota exceeded for instances: Requested 1, but already used all")
         return await super().create_server(new)
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> CloudInMemory:
+    """The cloud of a second region, which the standard profile may use."""
+    second = CloudInMemory()
+    plain = FleetInMemory.cloud_of
+
+    def cloud_of(self: FleetInMemory, region: Any) -> Any:
+        cloud = plain(self, region)
+        if region.name == "TACC":
+            cloud.compute, cloud.images = second, second.images
+        return cloud
+
+    monkeypatch.setattr(FleetInMemory, "cloud_of", cloud_of)
+    catalog = CATALOG.replace("  IU: {cloud: js2}\n", "  IU: {cloud: js2}\n  TACC: {cloud: far}\n")
+    catalog = catalog.replace("standard: {", "standard: {regions: [IU, TACC], ")
+    monkeypatch.setattr("tests.unit.hubs.CATALOG", catalog)
+    monkeypatch.setattr("js2spawner.fleet.effects._UNREACHABLE_REST_S", 0.0)
+    return second
 
 
 async def start_of(hub: Hub, name: str, **options: str) -> asyncio.Task[Any]:
@@ -77,6 +98,25 @@ async def test_a_full_cloud_is_a_wait_and_no_error_and_the_page_says_for_what(tm
         await hub.user("alice").stop()
         # Its first attempt went by no figures, and was refused.
         await runs(hub, "bob", waiting, attempt=2)
+
+
+@pytest.mark.parametrize("error", [Unreachable("no route"), QuotaExceeded("cores")])
+async def test_what_the_first_region_cannot_the_next_one_does_at_once(
+    tmp_path: Path, far: CloudInMemory, error: CloudError
+) -> None:
+    near = CloudInMemory()
+    near.faults["create"] = [error] * 3
+    for cloud in (near, far):
+        kept = cloud.images.kept
+        kept["i1"] = replace(kept["i1"], os_hash_algo="sha512", os_hash_value="5" * 128)
+    async with hub_process(tmp_path, near) as hub:
+        start = await start_of(hub, "alice")
+        await eventually(lambda: len(far.created) == 1)
+        record = await hub.attempt(number=2)
+        assert record.plan.region == "TACC"
+        start.cancel()
+        await asyncio.wait([start])
+        await hub.user("alice").stop()
 
 
 async def test_a_lone_start_asks_the_cloud_for_no_figures(tmp_path: Path) -> None:
