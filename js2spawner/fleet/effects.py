@@ -19,7 +19,10 @@ from js2spawner.fleet import names
 from js2spawner.instance import Record
 from js2spawner.sightings import (
     Accepted,
+    AttachHome,
     DeleteAnswered,
+    DetachHome,
+    HomeTrouble,
     Listed,
     Refused,
     ShelveAnswered,
@@ -46,6 +49,19 @@ class HomeHands(Protocol):
 
     async def detach(self, record: Record) -> Sighting:
         """See to it that it is not: HomeDetached or HomeTrouble."""
+
+
+async def about_home(
+    homes: HomeHands | None, record: Record | None, effect: AttachHome | DetachHome
+) -> Sighting | None:
+    """Carry out one of the two. `record` is as it is by now, None when nothing of it is left in the cloud."""
+    if record is None:
+        return None
+    if homes is None:
+        return HomeTrouble(failure("home-refused", "this hub was set up without anybody who attaches homes"))
+    if isinstance(effect, DetachHome):
+        return await homes.detach(record)
+    return None if record.parted else await homes.attach(record)
 
 
 class Hands:

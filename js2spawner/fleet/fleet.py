@@ -22,7 +22,7 @@ from js2spawner.fleet import metrics, names
 from js2spawner.fleet.background import Background
 from js2spawner.fleet.breaker import Breaker
 from js2spawner.fleet.consoles import Consoles
-from js2spawner.fleet.effects import Hands, HomeHands
+from js2spawner.fleet.effects import Hands, HomeHands, about_home
 from js2spawner.fleet.inventory import Inventory, Pace, Picture
 from js2spawner.fleet.journal import Journal
 from js2spawner.fleet.reaper import Reaper
@@ -42,7 +42,6 @@ from js2spawner.sightings import (
     DetachHome,
     Effect,
     EndWanted,
-    HomeTrouble,
     Listed,
     Refused,
     ShelfWanted,
@@ -376,7 +375,7 @@ class Fleet:
                 case Unshelve(server_id):
                     sighting = await hands.unshelve(server_id)
                 case AttachHome() | DetachHome():
-                    sighting = await self._about_home(attempt_id, effect)
+                    sighting = await about_home(self.homes, self._records.get(attempt_id), effect)
         except StoreFailed as error:
             self._log.error("%s: attempt %s: %s", record.owner, attempt_id, error)
             sighting = Refused(failure("hub", str(error))) if isinstance(effect, Create) else None
@@ -388,16 +387,6 @@ class Fleet:
             self._busy.discard((attempt_id, effect))
         if sighting is not None:
             self.feed(attempt_id, sighting)
-
-    async def _about_home(self, attempt_id: str, effect: AttachHome | DetachHome) -> Sighting | None:
-        record = self._records.get(attempt_id)
-        if record is None:
-            return None
-        if self.homes is None:
-            return HomeTrouble(failure("home-refused", "this hub was set up without anybody who attaches homes"))
-        if isinstance(effect, DetachHome):
-            return await self.homes.detach(record)
-        return None if record.parted else await self.homes.attach(record)
 
     def _still_wanted(self, attempt_id: str) -> bool:
         record = self._records.get(attempt_id)
@@ -437,17 +426,10 @@ class Fleet:
         self._count(region)
 
     def _reap(self, region: str, picture: Picture) -> None:
-        known = {r.server_id for r in self._records.values()} | {
-            server.id for attempt, server in picture.by_attempt.items() if self._awaits(attempt)
-        }
-        for server in self._reapers[region].due(picture, known, self._ended):
+        for server in self._reapers[region].orphans(picture, self._records, self._ended):
             self._log.warning("instance %s (%s) belongs to no attempt any more: deleting it", server.id, server.name)
             metrics.ORPHANS.labels(region=region).inc()
             self._background.spawn(self._delete_orphan(region, server.id), f"delete of {server.id}")
-
-    def _awaits(self, attempt_id: str) -> bool:
-        record = self._records.get(attempt_id)
-        return record is not None and not record.server_id
 
     async def _delete_orphan(self, region: str, server_id: str) -> None:
         await self._hands[region].delete(server_id)

@@ -6,12 +6,13 @@ everybody on an allocation can act on every machine in it, so what does not carr
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from js2spawner.cloud.records import Server
 from js2spawner.fleet.inventory import Picture
 from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY
+from js2spawner.instance import Record
 
 # What lies on the shelf costs nothing and may be somebody's only copy: a hub that has lost its table lets it lie.
 _SHELF_GRACE_S = 14 * 24 * 3600.0
@@ -24,6 +25,13 @@ class Reaper:
     hub_id: str
     grace_s: float
     _first_seen: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def orphans(self, picture: Picture, records: Mapping[str, Record], over: Container[str]) -> list[Server]:
+        """Servers to delete now. `records`: all that may have something in the cloud, by attempt; `over`: see `due`."""
+        awaited = {attempt for attempt, record in records.items() if not record.server_id}
+        known = {record.server_id for record in records.values()}
+        known |= {server.id for attempt, server in picture.by_attempt.items() if attempt in awaited}
+        return self.due(picture, known, over)
 
     def due(self, picture: Picture, known: Container[str], over: Container[str]) -> list[Server]:
         """Servers to delete now. `known`: server ids of live records; `over`: ids of attempts that have ended."""
