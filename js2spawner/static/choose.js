@@ -6,10 +6,15 @@ const form = document.getElementById("spawn_form");
 const choices = JSON.parse(document.getElementById("js2-choices")?.textContent ?? "null");
 // What was confirmed is confirmed for one flavor only.
 let confirmedFor = "";
+// What becomes of an unused server is the image's usual way until somebody says otherwise.
+let idleChosen = false;
 if (form && choices) begin();
 
 function begin() {
-  form.addEventListener("change", follow);
+  form.addEventListener("change", ({ target }) => {
+    idleChosen ||= target.name === "idle";
+    follow();
+  });
   form.addEventListener("submit", () => pressed(true));
   // The browser's back button shows this page as it was left: pressed.
   window.addEventListener("pageshow", () => {
@@ -26,6 +31,7 @@ function pickNamed() {
   check("image", behind);
   for (const [name, value] of new URLSearchParams(behind.includes("=") ? behind : "")) {
     if (name !== "confirm") check(name, value);
+    idleChosen ||= name === "idle";
   }
 }
 
@@ -92,7 +98,7 @@ function showHome({ home }) {
   terms.hidden = !home.can && !home.loses;
 }
 
-function showIdle({ idle }) {
+function showIdle({ idle, image }) {
   const terms = document.getElementById("js2-idle-terms");
   if (!terms) return;
   terms.hidden = idle.length < 2;
@@ -104,9 +110,9 @@ function showIdle({ idle }) {
     card.querySelector(".js2-price").textContent = way.price;
     card.querySelector(".js2-option-about").textContent = way.told;
   }
-  if (picked("idle")) return;
-  const before = idle.find(({ value }) => value === choices.chosen?.idle) ?? idle[0];
-  if (before) check("idle", before.value);
+  if (idleChosen && picked("idle")) return;
+  const before = image.name === choices.chosen?.image ? idle.find(({ value }) => value === choices.chosen.idle) : null;
+  if (idle.length > 0) check("idle", (before ?? idle[0]).value);
 }
 
 function showRegions({ regions, image }) {
