@@ -67,7 +67,7 @@ class Pace:
     """
 
     first_look_s: float = 0.3
-    own_look_s: float = 0.6
+    own_look_s: float = 0.4
     latest_look_s: float = 5.0
     stuck_s: float = STUCK_S
 
@@ -102,10 +102,14 @@ class Attaching:
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
-    async def look(self, volume_id: str, server_id: str) -> Seen:
-        """The volume and who has it. Raises CloudError; Gone when there is none."""
+    async def look(self, volume_id: str, server_id: str, *, taken: bool = False) -> Seen:
+        """The volume and who has it. Raises CloudError; Gone when there is none.
+
+        `taken`: Nova has just taken the wish to attach it there, so nobody else needs to be asked whose hold it is.
+        """
         home = home_of_volume(await self._cloud.volumes.get(volume_id), self._region)
-        if home.status == "in-use" and server_id in home.attached_to:
+        under_way = taken and home.status in ("reserved", "attaching")
+        if under_way or (home.status == "in-use" and server_id in home.attached_to):
             return Seen(home, (Holder(server_id, "me"),))
         if home.status not in ("in-use", "reserved", "attaching", "detaching"):
             return Seen(home)
@@ -182,6 +186,7 @@ class _Way:
         self._wanted = wanted
         self._rest_s = region.pace.first_look_s
         self._asked = 0
+        self._taken = False
         self._has_slot = False
         self._status = ""
         self._since = time.monotonic()
@@ -230,8 +235,9 @@ class _Way:
         return await self._do(step, seen)
 
     async def _look(self) -> Seen:
-        seen = await self._region.look(self._volume_id, self._server_id)
         now = time.monotonic()
+        taken = self._taken and now - self._since < self._region.pace.stuck_s
+        seen = await self._region.look(self._volume_id, self._server_id, taken=taken)
         if seen.home.status != self._status:
             self._status, self._since = seen.home.status, now
         holders = ", ".join(f"{holder.who} {holder.server_id}" for holder in seen.holders)
@@ -260,7 +266,8 @@ class _Way:
             self._last = f"{error.name}: {error}"
             self._asked += isinstance(step, Attach) and not error.certain
             return Wait()
-        self._asked += isinstance(step, Attach)
+        self._taken = isinstance(step, Attach)
+        self._asked += self._taken
         return Wait()
 
     async def _missing(self, step: Step, gone: Gone) -> Step:
