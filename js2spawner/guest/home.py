@@ -65,6 +65,7 @@ class Home:
         self._repaired = False
         self._note = ""
         self._usage = (0.0, 0.0, 0.0)
+        self._read_only = False
         self._asking: threading.Thread | None = None
         self.is_new = False
 
@@ -150,6 +151,10 @@ class Home:
         told = [self._note] if self._note else []
         if self._state != "mounted":
             return told
+        if self._read_only:
+            told.append(
+                "Your home can only be read since its disk failed: keep new work elsewhere and stop the server."
+            )
         used, total, left = self._usage
         if total and left * vitals.GIB < FULL_BYTES:
             told.append(f"Your home is full ({used:.1f} of {total:.1f} GB): delete something, or nothing can be saved.")
@@ -160,6 +165,7 @@ class Home:
     def _ask_usage(self) -> None:
         with contextlib.suppress(OSError):
             self._usage = vitals.usage(self._place)
+            self._read_only = bool(os.statvfs(self._place).f_flag & os.ST_RDONLY)
 
     def _device(self) -> Path | None:
         mount = mounts.at(self._place)

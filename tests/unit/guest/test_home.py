@@ -232,6 +232,13 @@ def test_a_full_home_is_a_sentence_and_no_reason_for_no_server(here: Stand) -> N
     assert any("full" in each and "delete something" in each for each in again.notices())
 
 
+def test_a_home_that_can_only_be_read_any_more_is_a_sentence(here: Stand) -> None:
+    opened = here.open(may_format=True)
+    run("mount", "-o", "remount,ro", here.place)  # as the kernel does when it finds an error
+    opened.look()
+    assert any("can only be read" in each for each in opened.notices())
+
+
 def test_the_disk_of_something_else_on_this_instance_is_not_touched(
     here: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

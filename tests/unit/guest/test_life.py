@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from js2spawner.guest import gpu
 from js2spawner.guest.assignment import leave_from_json
+from js2spawner.guest.gpu import NoGpu
 from js2spawner.guest.identity import Identity
 from js2spawner.guest.life import Leave, Life, Stage
 from js2spawner.guest.machine import Machine
@@ -181,3 +184,29 @@ def test_what_is_ordered_while_the_home_is_made_ready_is_done_after_that(tmp_pat
     with pytest.raises(Leave):
         life._move_in(cast("Any", SimpleNamespace(home=None, data=())), cast("Any", None), resumed=True)
     assert done == ["checked", "grown"]
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_gpu_is_proven_once_in_a_boot_and_a_broken_one_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    proofs: list[str] = []
+
+    def prove(_shell: Any, owner: str, until: float) -> str:
+        proofs.append(owner)
+        assert until == 120.0
+        if broken:
+            raise NoGpu("The GPU answers but does not compute.")
+        return "torch"
+
+    monkeypatch.setattr(gpu, "prove", prove)
+    run, hub = RunDir(tmp_path / "run"), Leaving({})
+    machine = Machine(lambda: 0.0, lambda _: None, privileged=False, disks=cast("Any", None))
+    saving = SimpleNamespace(word=lambda: "", obey=lambda _answer: None, has_news=lambda: False)
+    life = Life(cast("Any", hub), run, Identity(tmp_path / "state"), cast("Any", saving), machine)
+    life._gpus = cast("Any", SimpleNamespace(now=list, wait_for=lambda *_given: None))
+    with pytest.raises(NoGpu) if broken else contextlib.nullcontext():
+        life._prove_gpu(cast("Any", "alice"))
+    assert hub.reports[-1]["stage"] == "gpu"
+    assert proofs == ["alice"]
+    assert (run.kept("gpu") is None) is broken
