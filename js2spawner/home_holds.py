@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from js2spawner.failures import Failure, failure
-from js2spawner.homes import Home, busy, unusable
+from js2spawner.homes import OLD, Home, busy, unusable
 from js2spawner.instance import Owner
 
 Holding = Literal["me", "server", "leaving", "stray", "off", "foreign", "gone"]
@@ -97,6 +97,9 @@ def to_attach(seen: Seen) -> Step:
     home = seen.home
     if why := unusable(home):
         return GiveUp(why)
+    if home.role == OLD:
+        # A snapshot has taken its place since the start asked for it: another attempt gets that one.
+        return GiveUp(failure("home-refused", f"{home.kind} {home.id} was replaced in the meantime"))
     if home.status == "available":
         return Attach()
     if home.status == "in-use" and seen.mine:

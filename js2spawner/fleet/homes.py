@@ -223,6 +223,8 @@ class Homes:
             try:
                 home = await there.get(kind, record.plan.home.id)
                 await there.mark(home, values)
+                # Somebody had it marked for deletion just when it was started with.
+                await there.rescue(home)
                 break
             except Gone:
                 return

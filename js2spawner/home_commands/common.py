@@ -199,7 +199,8 @@ async def everybodys(regions: Mapping[str, HomesInCloud], only: str | None = Non
         raise HomeRefused(f"there is no region {only!r} in the catalog; known are {', '.join(regions)}.")
     chosen = [regions[only]] if only is not None else list(regions.values())
     found = await asyncio.gather(*(there.all() for there in chosen))
-    return sorted((home for homes in found for home in homes), key=lambda home: (home.user, home.region, home.created))
+    every = (home for homes in found for home in homes)
+    return sorted(every, key=lambda home: (home.user, home.region, home.role != CURRENT, home.created, home.id))
 
 
 async def the_home(regions: Mapping[str, HomesInCloud], wanted: Wanted, *, role: str | None = CURRENT) -> Home:
@@ -221,7 +222,9 @@ async def the_home(regions: Mapping[str, HomesInCloud], wanted: Wanted, *, role:
 
 def answer(result: object, as_json: bool, lines: Sequence[str]) -> None:
     """JSON for a program, lines for a person."""
-    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(lines))
+    # What others on the allocation can write must not steer somebody's terminal.
+    plain = ("".join(each if each.isprintable() else "?" for each in line) for line in lines)
+    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(plain))
 
 
 def progress(text: str) -> None:

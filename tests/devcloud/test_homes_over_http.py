@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from js2spawner import cli
 from js2spawner.catalog import Catalog
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.settings import CloudSettings
@@ -191,3 +196,27 @@ async def test_a_home_whose_grace_is_over_is_gone_with_its_snapshots(
         return not await there.of_kind("volume") and not await there.snapshots()
 
     await eventually(nothing_is_left)
+
+
+async def test_the_commands_see_and_change_the_same_homes(hub: Hub, tmp_path: Path) -> None:
+    home = await hub.use()
+    await hub.homes.in_cloud["IU"].until_settled(await hub.homes.in_cloud["IU"].get("volume", home.id), 10)
+    one_region = tmp_path / "one.yaml"
+    without = re.sub("  TACC: .*\n", "", CATALOG)
+    one_region.write_text(without.replace("{cloud: js2}", "{cloud: devcloud}"))
+
+    async def js2(*words: str) -> str:
+        options = ["--catalog", str(one_region), "--clouds", str(hub.scene.running.clouds_yaml), "--hub-id", HUB]
+        done = await asyncio.to_thread(CliRunner().invoke, cli.main, ["home", *words, *options])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    (listed,) = json.loads(await js2("list", "--json"))
+    assert (listed["id"], listed["status"], listed["size_gb"]) == (home.id, "available", 10)
+    await js2("grow", "alice", "12")
+    assert (await hub.shown(home))["size"] == 12
+    await js2("snapshot", "alice")
+    assert "at rest" in await js2("show", "alice")
+    await js2("restore", "alice", "--snapshot", "latest")
+    assert [each["role"] for each in json.loads(await js2("list", "--all", "--json"))] == ["home", "old"]
+    assert "with its snapshots" in await js2("delete", "alice", "--confirm", "alice")

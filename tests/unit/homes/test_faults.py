@@ -15,6 +15,7 @@ import pytest
 
 from js2spawner.cloud.errors import Conflict, NoAnswer, QuotaExceeded, ServerFault, Unreachable
 from js2spawner.fleet import home_finding
+from js2spawner.handshake.messages import HomeReport
 from js2spawner.homes import DELETE_AT, FORMATTED, ROLE, USED_AT, USER, USER_ID, text_of
 from js2spawner.instance import Ending, HomeUse, Running, Shelved
 from tests.unit.homes.clouds import HUB, new_id
@@ -232,6 +233,22 @@ async def rescued(here: Scene, home: HomeUse) -> str:
     found, _ = await here.use()
     assert DELETE_AT not in here.iu.volumes.volumes[home.id].metadata
     return await attached(here, found)
+
+
+@row("a snapshot takes its place while a server starts with it", "home-refused")
+async def replaced_meanwhile(here: Scene, home: HomeUse) -> str:
+    await here.iu.volumes.set_metadata(home.id, {ROLE: "old"})
+    return await attached(here, home)
+
+
+@row("it is marked for deletion while a server starts with it", "kept")
+async def deleted_meanwhile(here: Scene, home: HomeUse) -> str:
+    record = here.attempt(home)
+    await here.attach(record)
+    await here.iu.volumes.set_metadata(home.id, {DELETE_AT: text_of(here.now - 1)})
+    here.homes.took_report(record, HomeReport("mounted", 1.0, 9.8))
+    await soon(lambda: None, lambda: DELETE_AT not in here.iu.volumes.volumes[home.id].metadata)
+    return "kept"
 
 
 @row("its user is renamed", "attached")
