@@ -77,6 +77,8 @@ class Home:
         self._place = Path(owner.home)
         if wish is None:
             return owner
+        if self._place == Path("/"):
+            raise HomeProblem("Your home cannot be used: this image gives its account no place for one.")
         self._wish = wish
         until = self._clock() + PREPARE_S
         try:

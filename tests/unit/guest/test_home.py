@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,12 @@ def test_the_disk_of_something_else_on_this_instance_is_not_touched(
     used_once(here)
     with here.looked_into():
         assert "in use by something else" in refusal(here)
+
+
+def test_nothing_is_ever_mounted_over_the_system(here: Stand) -> None:
+    here.owner = replace(here.owner, home="/")
+    assert "no place for one" in refusal(here, may_format=True)
+    assert disks.is_blank(here.device)
 
 
 def test_without_a_wish_the_home_is_the_instances_own(here: Stand) -> None:
