@@ -91,11 +91,23 @@ def _region(entry: Entry, timeout_s: float) -> Any:
         )
         if config.config_filename is None and entry.cloud not in config.get_cloud_names():
             raise BadCloudConfig(_in(entry, "there is no such file, or it is not YAML."))
+        if entry.region:
+            _choose_region(config.cloud_config["clouds"].get(entry.cloud), entry.region)
         return config.get_one(cloud=entry.cloud, region_name=entry.region, api_timeout=min(timeout_s, SOCKET_TIMEOUT_S))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadCloudConfig(_in(entry, f"the file has the wrong shape ({type(error).__name__}).")) from None
     except OSError as error:
         raise BadCloudConfig(_in(entry, f"it cannot be read ({error.strerror}).")) from None
+
+
+def _choose_region(settings: Any, region: str) -> None:
+    """Have the SDK take this region though the entry names another one.
+
+    Dashboards write files with the one region they were asked in. Only a list (`regions`) says that there are no
+    others; else the catalogue does.
+    """
+    if isinstance(settings, dict) and "regions" not in settings:
+        settings["region_name"] = region
 
 
 def _grant(entry: Entry, region: Any) -> Grant:

@@ -129,7 +129,9 @@ class SignIn:
             with counted(self._cloud, "identity", "sign-in"), heard(self._listener, ""):
                 grant = await self._in_a_thread()
         except CloudError as failure:
-            log.warning("Sign-in to cloud %s failed (%s): %s", self._cloud, failure.name, failure.detail)
+            # Once for each reason: a cloud that is away for a day is asked every few seconds.
+            level = logging.DEBUG if self._failure and self._failure.name == failure.name else logging.WARNING
+            log.log(level, "Sign-in to cloud %s failed (%s): %s", self._cloud, failure.name, failure.detail)
             self._failure = failure
             self._rest_until = self._clock() + REST_AFTER_FAILURE_S
             return failure

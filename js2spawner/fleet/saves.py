@@ -323,25 +323,28 @@ class Saves:
 
     async def _look_after(self, region: str) -> None:
         """Each region by itself: one that is away keeps nobody in another one waiting."""
+        trouble = ""
         while True:
-            seen = await self._look_through(region)
-            if seen:
+            before, trouble = trouble, await self._look_through(region)
+            if not trouble:
                 self._recovered_at.setdefault(region, self._clock())
-            soon = self.may_be_found_in(region) or not seen
+            elif trouble != before:
+                # Once, and not every few seconds for as long as a region is away.
+                self._log.warning("region %s: saved images cannot be listed: %s", region, trouble)
+            soon = self.may_be_found_in(region) or trouble
             await asyncio.sleep(self._pace.look_s if soon else self._pace.sweep_s)
 
-    async def _look_through(self, region: str) -> bool:
-        """See to what is unfinished in a region; False when that could not be done."""
+    async def _look_through(self, region: str) -> str:
+        """See to what is unfinished in a region; what kept from it, or nothing."""
         try:
             self._sort(region, await self.images.unfinished(region))
         except CloudError as error:
-            self._log.warning("region %s: saved images could not be listed: %s: %s", region, error.name, error)
-            return False
+            return f"{error.name}: {error}"
         except Exception:  # noqa: BLE001
             # A fault of ours in one round must not leave what is unfinished to itself for ever.
             self._log.exception("region %s: saved images could not be looked after", region)
-            return False
-        return True
+            return "a fault of ours"
+        return ""
 
     def _sort(self, region: str, unfinished: list[Unfinished]) -> None:
         """Take up what an earlier hub process began, and delete what nobody will finish, once it was seen twice."""

@@ -222,6 +222,19 @@ class Start:
                     continue
             await self._fleet.changed(record.attempt_id, None)
             record = self._fleet.get(record.attempt_id) or record
+            if self._is_stranded(record):
+                await self._fleet.end(record.attempt_id, failure("unreachable", f"region {record.plan.region} is down"))
+                record = self._fleet.get(record.attempt_id) or record
+
+    def _is_stranded(self, record: Record) -> bool:
+        """Whether its region went away before there was an instance, and another one can have the start.
+
+        What comes of a create that is still on its way is found and deleted when the region is back.
+        """
+        if not isinstance(record.state, Planned | Unsure | Building):
+            return False
+        away, here = self._fleet.breaker.is_open, record.plan.region
+        return away(here) and any(not away(each.region) for each in self._wish.candidates)
 
     def _keep(self, record: Record, why: Failure) -> None:
         if why.name == "capacity":

@@ -21,6 +21,7 @@ from js2spawner.catalog_entries import Region
 from js2spawner.failures import failure
 from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.fleet.fleet import Fleet
+from js2spawner.fleet.names import hub_tag
 from js2spawner.fleet.regions import offers_of
 from js2spawner.fleet.starts import Request, Start, StartFailed
 from js2spawner.instance import NO_HOME, Booting, Deadlines, Owner, Plan, Record
@@ -187,7 +188,8 @@ async def test_a_start_that_was_sent_to_a_region_that_hangs_is_made_in_the_next_
         await here.out(ONE, "")
         # What the first region was asked for is looked up there, and nothing of it is left.
         await eventually(lambda: [each.attempt_id for each in here.fleet.live()] == [record.attempt_id])
-        assert (await two.hub.get("/compute/v2.1/servers"))["servers"] == []
+        tag = hub_tag(here.fleet.settings.hub_id)
+        assert await here.fleet.desks["one"].cloud.compute.list_servers(tag=tag) == []
 
 
 async def test_a_region_that_is_known_to_be_down_is_asked_for_nothing_and_used_again_when_it_is_back(

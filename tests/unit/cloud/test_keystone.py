@@ -53,8 +53,17 @@ async def test_the_region_chooses_the_addresses(stand_in: StandIn, tmp_path: Pat
     assert grant.endpoints["compute"] == f"{stand_in.url}/TACC/compute/v2.1"
 
 
-async def test_a_region_that_clouds_yaml_does_not_list_is_named(stand_in: StandIn, tmp_path: Path) -> None:
+async def test_the_region_that_a_dashboard_wrote_into_the_file_is_only_where_to_begin(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.regions = ("IU", "TACC")
     file = stand_in.clouds_yaml(tmp_path)
+    assert (await sign_in(file)).endpoints["compute"] == f"{stand_in.url}/compute/v2.1"
+    assert (await sign_in(file, region="TACC")).endpoints["compute"] == f"{stand_in.url}/TACC/compute/v2.1"
+
+
+async def test_a_region_that_clouds_yaml_does_not_list_is_named(stand_in: StandIn, tmp_path: Path) -> None:
+    file = stand_in.clouds_yaml(tmp_path, region_name=None, regions=["IU"])
     with pytest.raises(errors.BadCloudConfig, match=r"Region TACC .*Valid choices are IU"):
         await sign_in(file, region="TACC")
 
