@@ -19,7 +19,7 @@ from js2spawner.fleet.home_sharing import Sharing
 from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY, data_name
 from js2spawner.handshake.messages import DataMount
-from js2spawner.homes import EXPORT_OF, LEFT_BEHIND_S
+from js2spawner.home_copies import EXPORT_OF, LEFT_BEHIND_S
 from js2spawner.instance import Instant, Record
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]

@@ -15,17 +15,8 @@ from js2spawner.cloud.errors import BadCloudConfig, CloudError, Gone
 from js2spawner.fleet import metrics
 from js2spawner.fleet.background import Background
 from js2spawner.fleet.homes import Homes
-from js2spawner.homes import (
-    CURRENT,
-    FORMATTED,
-    Home,
-    Kind,
-    Snapshot,
-    choose,
-    end_is_due,
-    meaning,
-    superfluous,
-)
+from js2spawner.home_copies import Snapshot, superfluous
+from js2spawner.homes import CURRENT, FORMATTED, Home, Kind, choose, end_is_due, meaning
 
 EVERY_S = 300.0
 _ROUND_S = 1800.0

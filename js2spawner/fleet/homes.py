@@ -26,17 +26,8 @@ from js2spawner.fleet.home_sharing import Sharing
 from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.handshake.messages import DataMount, HomeMount, HomeReport, SeedWish
-from js2spawner.homes import (
-    BY_SCHEDULE,
-    FORMATTED,
-    USED_AT,
-    USED_GB,
-    Home,
-    Snapshot,
-    snapshot_due,
-    text_of,
-    worth_marking,
-)
+from js2spawner.home_copies import BY_SCHEDULE, Snapshot, snapshot_due
+from js2spawner.homes import DELETE_AT, FORMATTED, USED_AT, USED_GB, Home, text_of, worth_marking
 from js2spawner.instance import NO_HOME, HomeUse, Instant, Owner, Record
 from js2spawner.sightings import HomeAttached, HomeDetached, HomeTrouble, Sighting
 
@@ -234,7 +225,8 @@ class Homes:
                     self._marked_at.pop(record.plan.home.id, None)
                     return
                 await asyncio.sleep(LOOK_EVERY_S * attempt)
-        home = replace(home, metadata={**home.metadata, **values})
+        kept = {key: value for key, value in home.metadata.items() if key != DELETE_AT}
+        home = replace(home, metadata={**kept, **values})
         await self.finding.remember(home)
         if clean and home.schedule is not None:
             # It does not wait for being let go of any longer, though the cloud shows it as attached for a moment.

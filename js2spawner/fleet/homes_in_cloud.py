@@ -14,20 +14,8 @@ from js2spawner.catalog_entries import Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import BadAnswer, BadCloudConfig, Forbidden, Gone, NoAnswer
 from js2spawner.fleet.names import HUB_KEY, home_name
-from js2spawner.homes import (
-    DELETE_AT,
-    SNAPSHOT_OF,
-    Home,
-    Kind,
-    Snapshot,
-    home_of_share,
-    home_of_volume,
-    is_home,
-    meaning,
-    new_metadata,
-    snapshot_metadata,
-    snapshot_of,
-)
+from js2spawner.home_copies import SNAPSHOT_OF, Snapshot, snapshot_metadata, snapshot_of
+from js2spawner.homes import DELETE_AT, Home, Kind, home_of_share, home_of_volume, is_home, meaning, new_metadata
 
 LOOK_EVERY_S = 2.0
 

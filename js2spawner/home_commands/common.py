@@ -19,7 +19,8 @@ from js2spawner.catalog import Catalog, CatalogError
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError
 from js2spawner.fleet.homes_in_cloud import HomesInCloud
-from js2spawner.homes import CURRENT, Home, Snapshot
+from js2spawner.home_copies import Snapshot
+from js2spawner.homes import CURRENT, Home
 from js2spawner.instance import Instant
 
 T = TypeVar("T")

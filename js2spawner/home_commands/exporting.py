@@ -21,7 +21,8 @@ from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.names import HUB_KEY
 from js2spawner.home_commands.common import SETTLE_S, HomeRefused
 from js2spawner.home_commands.snapshot import take
-from js2spawner.homes import EXPORT, EXPORT_OF, Home, Snapshot, meaning
+from js2spawner.home_copies import EXPORT, EXPORT_OF, Snapshot
+from js2spawner.homes import Home, meaning
 
 UPLOAD_S = 6 * 3600.0
 _TRIES = 5

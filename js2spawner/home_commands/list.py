@@ -10,7 +10,8 @@ import click
 
 from js2spawner.fleet.homes_in_cloud import HomesInCloud
 from js2spawner.home_commands import common
-from js2spawner.homes import CURRENT, Home, Snapshot
+from js2spawner.home_copies import Snapshot
+from js2spawner.homes import CURRENT, Home
 
 _HEADINGS = ("USER", "REGION", "KIND", "SIZE", "USED", "STATE", "LAST USED (UTC)", "SNAPSHOTS", "ID", "NOTE")
 Snapshots = Mapping[str, Sequence[Snapshot]]

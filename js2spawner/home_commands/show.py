@@ -9,7 +9,8 @@ import click
 from js2spawner.fleet.homes_in_cloud import HomesInCloud
 from js2spawner.home_commands import common
 from js2spawner.home_commands.list import note_of
-from js2spawner.homes import Home, Snapshot
+from js2spawner.home_copies import Snapshot
+from js2spawner.homes import Home
 
 _HEADINGS = ("SNAPSHOT", "TAKEN (UTC)", "SIZE", "STATE", "BY", "HOME WAS")
 

@@ -9,7 +9,8 @@ import click
 from js2spawner.fleet.homes_in_cloud import HomesInCloud
 from js2spawner.home_commands import common
 from js2spawner.home_commands.common import HomeRefused
-from js2spawner.homes import ON_REQUEST, Home, Snapshot, meaning
+from js2spawner.home_copies import ON_REQUEST, Snapshot
+from js2spawner.homes import Home, meaning
 
 
 @click.command()

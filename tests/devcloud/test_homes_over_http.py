@@ -27,7 +27,8 @@ from js2spawner.home_commands.common import Wanted
 from js2spawner.home_commands.delete import mark as mark_for_deletion
 from js2spawner.home_commands.restore import from_snapshot
 from js2spawner.home_commands.snapshot import take
-from js2spawner.homes import CLEAN, ON_REQUEST, SNAPSHOTS, USED_AT, text_of
+from js2spawner.home_copies import CLEAN, ON_REQUEST
+from js2spawner.homes import SNAPSHOTS, USED_AT, text_of
 from js2spawner.instance import Booting, Deadlines, HomeUse, Owner, Record
 from js2spawner.sightings import HomeAttached, HomeDetached, HomeTrouble
 from tests.devcloud.client import Scene

@@ -8,20 +8,17 @@ from datetime import UTC, datetime
 import pytest
 
 from js2spawner.catalog_entries import Home as Terms
+from js2spawner.home_copies import BY_SCHEDULE, EXPORT, ON_REQUEST, Snapshot, snapshot_due, superfluous
 from js2spawner.homes import (
-    BY_SCHEDULE,
     CURRENT,
     DELETE_AT,
-    EXPORT,
     FORMATTED,
     OLD,
-    ON_REQUEST,
     ROLE,
     SNAPSHOTS,
     USED_AT,
     USER_ID,
     Home,
-    Snapshot,
     choose,
     current_words,
     end_is_due,
@@ -29,8 +26,6 @@ from js2spawner.homes import (
     meaning,
     new_metadata,
     schedule_of,
-    snapshot_due,
-    superfluous,
     text_of,
     user_key,
 )

@@ -15,7 +15,8 @@ from js2spawner.cloud.errors import Conflict, ServerFault, Unreachable
 from js2spawner.fleet.home_data import DATA_KEY
 from js2spawner.fleet.home_keeping import HomeKeeping, kinds_of
 from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY
-from js2spawner.homes import CLEAN, DELETE_AT, EXPORT_OF, ROLE, SNAPSHOTS, USED_AT, text_of
+from js2spawner.home_copies import CLEAN, EXPORT_OF
+from js2spawner.homes import DELETE_AT, ROLE, SNAPSHOTS, USED_AT, text_of
 from js2spawner.instance import Running
 from tests.unit.homes.clouds import HUB
 from tests.unit.homes.scenes import ALICE, CATALOG, SHARE, Scene

@@ -12,7 +12,8 @@ from js2spawner.catalog_entries import Home as Terms
 from js2spawner.cloud.errors import BadCloudConfig, NoAnswer, ServerFault
 from js2spawner.fleet import homes as homes_module
 from js2spawner.handshake.messages import HomeReport
-from js2spawner.homes import CLEAN, FORMATTED, MOST_GB, SNAPSHOTS, USED_AT, USED_GB, text_of
+from js2spawner.home_copies import CLEAN
+from js2spawner.homes import FORMATTED, MOST_GB, SNAPSHOTS, USED_AT, USED_GB, text_of
 from js2spawner.instance import NO_HOME, Running
 from tests.unit.homes.scenes import (
     ALICE,
