@@ -133,6 +133,7 @@ _CATALOGUE = (
     ("image", "/image"),
     ("network", "/network"),
     ("volumev3", "/volume/v3"),
+    ("sharev2", "/share/v2"),
     ("identity", "/identity/v3"),
 )
 
