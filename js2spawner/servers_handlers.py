@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from jupyterhub import orm
 from jupyterhub.scopes import needs_scope
 from jupyterhub.user import User
 from jupyterhub.utils import url_escape_path, url_path_join
@@ -39,7 +41,10 @@ class _OfServers(PageOrJson):
         def may_open(owner: Owner) -> bool:
             return bool(self.has_scope(f"access:servers!server={owner.user}/{owner.server}"))
 
-        return Servers(self._js2, self.find_user, may_see=self.get_scope_filter("read:servers"), may_open=may_open)
+        return Servers(self._js2, self._users_named, may_see=self.get_scope_filter("read:servers"), may_open=may_open)
+
+    def _users_named(self, names: Sequence[str]) -> list[User]:
+        return [self._user_from_orm(each) for each in self.db.query(orm.User).filter(orm.User.name.in_(names))]
 
     def _signed_in(self) -> bool:
         """Whether somebody asks; a person who is not signed in is sent to do so."""
@@ -67,12 +72,12 @@ class ServersHandler(_OfServers):
         servers = self._servers()
         sees_others = me is None or self.has_scope("list:users")
         mine = me is not None and (not sees_others or bool(self.get_argument("mine", "")))
-        seen = servers.of(me) if me is not None and mine else servers.everybodys()
+        seen = await (servers.of(me) if me is not None and mine else servers.everybodys())
         now = time.time()
         query = "" if mine and not sees_others else self.get_argument("q", "")[:_QUERY_AT_MOST]
         model = listed([row(each, now) for each in seen], query)
         model["mine"], model["sees_others"] = mine, sees_others
-        model["limits"] = servers.limits_of(me) if me is not None and mine else []
+        model["limits"] = await servers.limits_of(me) if me is not None and mine else []
         if self.wants_json:
             self._json(model)
             return
@@ -95,12 +100,12 @@ class ServerHandler(_OfServers):
 
     @needs_scope("read:servers")
     async def _show(self, user_name: str, server_name: str) -> None:
-        _, told = self._find(user_name, server_name)
+        _, told = await self._find(user_name, server_name)
         self._json(told)
 
     @needs_scope("servers")
     async def _act(self, user_name: str, server_name: str) -> None:
-        user, told = self._find(user_name, server_name)
+        user, told = await self._find(user_name, server_name)
         wanted = self._wanted()
         if wanted == "start" and "back" in told["actions"]:
             # What is kept for this server, on the shelf or in the line, is what a start of it finds.
@@ -114,7 +119,7 @@ class ServerHandler(_OfServers):
             # The sentence goes in as an argument: a "%" in it is no formatting.
             raise web.HTTPError(409, "%s", str(error)) from None
         if self.wants_json:
-            self._json(self._find(user_name, server_name)[1])
+            self._json((await self._find(user_name, server_name))[1])
             return
         # Seen again by reloading, not sent again.
         path = url_path_join(user.escaped_name, url_escape_path(server_name)).strip("/")
@@ -132,9 +137,9 @@ class ServerHandler(_OfServers):
             raise web.HTTPError(400, "%s", f'The body must be {{"do": one of {", ".join(ACTIONS)}}}.')
         return wanted
 
-    def _find(self, user_name: str, server_name: str) -> tuple[User, dict[str, Any]]:
+    async def _find(self, user_name: str, server_name: str) -> tuple[User, dict[str, Any]]:
         user = self.find_user(user_name)
-        seen = self._servers().one(Owner(user_name, server_name)) if user is not None else None
+        seen = await self._servers().one(Owner(user_name, server_name)) if user is not None else None
         if user is None or seen is None or (seen.record is None and server_name not in {"", *user.orm_spawners}):
             raise web.HTTPError(404, "There is no such server.")
         return user, row(seen, time.time())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +20,8 @@ from js2spawner.lease_shown import lease_model
 from js2spawner.line import Place
 from js2spawner.servers_shown import Seen, Terms, counts, limits_told
 
+_AT_A_TIME = 25
+
 
 @dataclass(frozen=True, slots=True)
 class _Named:
@@ -30,70 +34,80 @@ class _Named:
 class Servers:
     """All servers this process knows of.
 
-    `find_user` is JupyterHub's, `may_see(server, kind="server")` the filter of one of its scopes, `may_open` says
-    whether whoever looks may use the server itself.
+    `users_named` finds those of some names that are JupyterHub's users, `may_see(server, kind="server")` is the filter
+    of one of its scopes, `may_open` says whether whoever looks may use the server itself.
     """
 
     def __init__(
         self,
         js2: Js2Fleet,
-        find_user: Callable[[str], User | None],
+        users_named: Callable[[Sequence[str]], Iterable[User]],
         *,
         may_see: Callable[..., Any],
         may_open: Callable[[Owner], bool],
     ) -> None:
         self._js2 = js2
-        self._find_user = find_user
+        self._users_named = users_named
         self._may_see = may_see
         self._may_open = may_open
 
-    def everybodys(self) -> list[Seen]:
+    async def everybodys(self) -> list[Seen]:
         """What has an instance or waits in the line."""
-        records = self._js2.fleet.live() if self._js2.fleet else []
-        return self._seen(
-            {record.owner for record in records} | (self._js2.admission.owners() if self._js2.admission else set())
-        )
+        return await self._seen({record.owner for record in self._live()} | self._waiting())
 
-    def of(self, user: User) -> list[Seen]:
+    async def of(self, user: User) -> list[Seen]:
         """All servers of one person, those that are stopped, too."""
         owners = {Owner(user.name, name) for name in user.orm_spawners} | {Owner(user.name, "")}
-        live = self._js2.fleet.live() if self._js2.fleet else []
-        return self._seen(owners | {record.owner for record in live if record.owner.user == user.name})
+        return await self._seen(owners | {record.owner for record in self._live() if record.owner.user == user.name})
 
-    def limits_of(self, user: User) -> list[str]:
+    async def one(self, owner: Owner) -> Seen | None:
+        """One server: what it is now, rather than an earlier instance of it that is still being deleted."""
+        return next(iter(await self._seen({owner})), None)
+
+    async def limits_of(self, user: User) -> list[str]:
         """How much of what somebody may have is in use, in sentences."""
         catalog = self._js2.catalog
         flavors = [
             seen.record.plan.flavor if seen.record else str((seen.place or {}).get("flavor", ""))
-            for seen in self.of(user)
+            for seen in await self.of(user)
             if counts(seen)
         ]
         most = limits.most_for(catalog.limits, frozenset(group.name for group in user.groups))
         return limits_told(limits.use_of(map(catalog.flavor, flavors)), most)
 
-    def one(self, owner: Owner) -> Seen | None:
-        """One server: what it is now, rather than an earlier instance of it that is still being deleted."""
-        return next(iter(self._seen({owner})), None)
+    def _live(self) -> list[Record]:
+        return self._js2.fleet.live() if self._js2.fleet else []
 
-    def _seen(self, owners: Iterable[Owner]) -> list[Seen]:
-        users: dict[str, User | None] = {}
+    def _waiting(self) -> set[Owner]:
+        return self._js2.admission.owners() if self._js2.admission else set()
+
+    async def _seen(self, owners: set[Owner]) -> list[Seen]:
+        """Few users at a time: each takes a part of a millisecond of the database, and the hub has others to serve."""
+        waiting = self._waiting()
+        records: defaultdict[Owner, list[Record]] = defaultdict(list)
+        for record in self._live():
+            records[record.owner].append(record)
+        servers: defaultdict[str, list[Owner]] = defaultdict(list)
+        for owner in owners:
+            servers[owner.user].append(owner)
+        names = sorted(servers)
         found: list[Seen] = []
-        for owner in sorted(owners, key=str):
-            if owner.user not in users:
-                users[owner.user] = self._find_user(owner.user)
-            user = users[owner.user]
-            if user is not None and self._may_see(_Named(user, owner.server), kind="server"):
-                found += self._of_server(owner, user)
+        for first in range(0, len(names), _AT_A_TIME):
+            for user in self._users_named(names[first : first + _AT_A_TIME]):
+                for owner in sorted(servers[user.name], key=str):
+                    if self._may_see(_Named(user, owner.server), kind="server"):
+                        found += self._of_server(owner, user, records[owner], waits=owner in waiting)
+            await asyncio.sleep(0)
         return found
 
-    def _of_server(self, owner: Owner, user: User) -> list[Seen]:
+    def _of_server(self, owner: Owner, user: User, records: list[Record], *, waits: bool) -> list[Seen]:
         """A server as it is now, then earlier instances of it that still cost something."""
         spawner = user.spawners.get(owner.server)
         orm_spawner = user.orm_spawners.get(owner.server)
-        fleet = self._js2.fleet
-        records = sorted(fleet.of(owner) if fleet else [], key=lambda record: record.begun_at, reverse=True)
-        current = fleet.current(owner) if fleet else None
-        standing = self._js2.admission.where(owner) if self._js2.admission else None
+        records = sorted(records, key=lambda record: record.begun_at, reverse=True)
+        # As `Fleet.current` has it, which goes through all records for each question.
+        current = next((record for record in records if not record.over and not record.set_aside), None)
+        standing = self._js2.admission.where(owner) if waits and self._js2.admission else None
         # One that is only going is what the server is, unless something newer is there.
         newest = current or (records[0] if records and standing is None else None)
         title = (orm_spawner and orm_spawner.display_name) or owner.server or "Default server"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,14 @@ class Asking:
 
 
 def servers(hub: Hub, may_see: Callable[..., bool] = lambda server, kind: True) -> Servers:
-    def find(name: str) -> User | None:
-        return hub.user(name)
+    def named(names: Sequence[str]) -> list[User]:
+        return [hub.user(name) for name in names]
 
-    return Servers(hub.settings, find, may_see=may_see, may_open=lambda owner: True)
+    return Servers(hub.settings, named, may_see=may_see, may_open=lambda owner: True)
 
 
-def shown(hub: Hub) -> list[dict[str, Any]]:
-    return [row(each, hub.fleet.clock()) for each in servers(hub).everybodys()]
+async def shown(hub: Hub) -> list[dict[str, Any]]:
+    return [row(each, hub.fleet.clock()) for each in await servers(hub).everybodys()]
 
 
 async def running(hub: Hub) -> None:
@@ -82,7 +82,7 @@ async def test_a_running_server_is_told_with_its_price_its_end_and_its_guest_s_w
         hub.user().spawner.take_report(
             Report("listening", "a", "", "", health, Activity(0, "none"), True, 0, home=home)
         )
-        (told,) = shown(hub)
+        (told,) = await shown(hub)
         assert (told["state"], told["image"], told["flavor"], told["region"]) == ("running", "Minimal", "Small", "IU")
         assert told["su_per_hour_now"] == 2
         assert told["ends"].endswith("if nobody uses it")
@@ -94,19 +94,19 @@ async def test_a_running_server_is_told_with_its_price_its_end_and_its_guest_s_w
 async def test_nobody_is_told_of_servers_that_they_may_not_see(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
         await running(hub)
-        assert servers(hub, lambda server, kind: server.user.name == "bob").everybodys() == []
-        assert servers(hub, lambda server, kind: server.user.name == "bob").one(ALICE) is None
+        assert await servers(hub, lambda server, kind: server.user.name == "bob").everybodys() == []
+        assert await servers(hub, lambda server, kind: server.user.name == "bob").one(ALICE) is None
 
 
 async def test_somebody_s_own_list_has_the_stopped_ones_too(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub:
         hub.user().get_or_create_spawner("box", "My box")
-        mine = [row(each, 0) for each in servers(hub).of(hub.user())]
+        mine = [row(each, 0) for each in await servers(hub).of(hub.user())]
         assert [(each["title"], each["state"]) for each in mine] == [
             ("Default server", "stopped"),
             ("My box", "stopped"),
         ]
-        assert shown(hub) == []
+        assert await shown(hub) == []
 
 
 async def test_the_shelf_is_listed_though_jupyterhub_takes_it_for_stopped_and_comes_back_with_the_same_choice(
@@ -116,7 +116,7 @@ async def test_the_shelf_is_listed_though_jupyterhub_takes_it_for_stopped_and_co
         await running(hub)
         on_the_shelf(hub)
         await hub.user().stop("")
-        (told,) = shown(hub)
+        (told,) = await shown(hub)
         assert (told["state"], told["actions"]) == ("shelved", ["back", "delete"])
         assert hub.user().spawner.shelf_of("")["state"] == "shelved"
         asking = Asking(hub.app.log)
@@ -153,7 +153,7 @@ async def test_an_earlier_instance_that_is_still_going_is_listed_beside_the_new_
         hub.compute.deleting = asyncio.Event()
         await hub.fleet.end(first.attempt_id, failure("replaced"))
         hub.fleet.launch(ALICE, first.plan, 1)
-        assert [each["state"] for each in shown(hub)] == ["starting", "ending"]
+        assert [each["state"] for each in await shown(hub)] == ["starting", "ending"]
         await eventually(lambda: hub.fleet.current(ALICE) is not None)
 
 
