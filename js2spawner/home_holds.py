@@ -117,7 +117,8 @@ def to_detach(seen: Seen) -> Step:
     home, mine = seen.home, seen.mine
     if unusable(home) or (home.status == "available" and not home.attached_to):
         return Done()
-    if home.status == "in-use":
+    if home.status in ("in-use", "reserved"):
+        # Nova keeps a disk reserved for an instance that it has put on the shelf, and lets go of it when it is asked.
         return Detach(mine.server_id) if mine else Done()
     if mine is None and seen.holders:
         return Done()
@@ -130,7 +131,7 @@ def _about(holder: Holder, home: Home) -> Step:
         case "gone":
             return DropHold(holder.hold_id) if holder.hold_id else Wait()
         case "off":
-            return Detach(holder.server_id) if home.status == "in-use" else Wait()
+            return Detach(holder.server_id) if home.status in ("in-use", "reserved") else Wait()
         case "server":
             return GiveUp(busy(holder.owner.server if holder.owner else "", f"instance {holder.server_id} has it"))
         case "foreign":

@@ -100,7 +100,8 @@ class Nova:
         held = [each for each in self.cinder.held if (each.server_id, each.volume_id) == (server_id, volume_id)]
         if not held:
             raise Gone(f"Instance {server_id} is not attached to volume {volume_id}")
-        if self.cinder.volumes[volume_id].status != "in-use":
+        offloaded = self.servers[server_id].status == "SHELVED_OFFLOADED"
+        if self.cinder.volumes[volume_id].status != ("reserved" if offloaded else "in-use"):
             raise Conflict("Invalid volume: Volume status must be 'in-use' to detach.")
         if self.detaching == "works":
             self.cinder.let_go(held[0])

@@ -95,6 +95,16 @@ async def detaching_for_ever(here: Scene, home: HomeUse) -> str:
     return outcome(await here.homes.detach(record))
 
 
+@row("reserved for an instance that was put on the shelf with it", "detached")
+async def shelved_with_it(here: Scene, home: HomeUse) -> str:
+    record = here.attempt(home)
+    here.iu.compute.servers[record.server_id] = replace(
+        here.iu.compute.servers[record.server_id], status="SHELVED_OFFLOADED"
+    )
+    here.iu.volumes.hold(home.id, record.server_id, "reserved")
+    return outcome(await here.homes.detach(record))
+
+
 @row("in use by an instance that is gone", "attached")
 async def in_use_by_nobody(here: Scene, home: HomeUse) -> str:
     here.iu.volumes.hold(home.id, STOPPED_LONG_AGO, "in-use")
