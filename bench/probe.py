@@ -40,6 +40,7 @@ class Glance(web.RequestHandler):
                 "ready": sum(spawner.ready for spawner in spawners),
                 "pending": sum(bool(spawner.pending) for spawner in spawners),
                 "instances": len(fleet.live()) if fleet else 0,
+                "down": [name for name in fleet.desks if fleet.breaker.is_open(name)] if fleet else [],
                 "longest_stall_s": Glance._longest_stall_s,
                 "longest_busy_s": Glance._longest_busy_s,
             }
