@@ -238,7 +238,7 @@ class Share:
 class ShareAccess:
     """Who may mount a share: `kind` "ip" or "cephx", `to` an address or a CephX user, `level` rw or ro.
 
-    `key` is the CephX user's, empty until the rule is active.
+    `key` is the CephX user's, empty until the rule is active. `metadata` is what somebody said of the rule.
     """
 
     id: str
@@ -247,6 +247,7 @@ class ShareAccess:
     level: str
     state: str
     key: str = field(default="", repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

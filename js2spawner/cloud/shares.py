@@ -11,7 +11,7 @@ from .records import Share, ShareAccess
 
 MICROVERSION = "2.45"
 """The lowest that has all we use (Rocky, 2018): paths of an export 2.9, CephX keys in access rules 2.21, access rules
-as a resource of their own 2.45."""
+as a resource of their own, with metadata, 2.45."""
 
 SERVICE = "shared-file-system"
 
@@ -88,10 +88,12 @@ class Shares:
         answer = await self._caller.call(call)
         return tuple(read(access_from_json, each, "access rule") for each in objects(answer, "access_list"))
 
-    async def allow(self, share_id: str, kind: str, to: str, level: str = "rw") -> ShareAccess:
+    async def allow(
+        self, share_id: str, kind: str, to: str, level: str = "rw", metadata: Mapping[str, str] | None = None
+    ) -> ShareAccess:
         """Let an address ("ip") or a CephX user ("cephx") mount it. BadRequest where that rule is there already."""
-        asked = {"allow_access": {"access_type": kind, "access_to": to, "access_level": level}}
-        answer = await self._act("allow-access", share_id, asked)
+        asked = {"access_type": kind, "access_to": to, "access_level": level, "metadata": dict(metadata or {})}
+        answer = await self._act("allow-access", share_id, {"allow_access": asked})
         return read(access_from_json, answer.get("access"), "access rule")
 
     async def deny(self, share_id: str, access_id: str) -> None:
@@ -143,4 +145,5 @@ def access_from_json(access: Json) -> ShareAccess:
         level=words(access, "access_level"),
         state=words(access, "state"),
         key=words(access, "access_key"),
+        metadata=strings(access.get("metadata")),
     )

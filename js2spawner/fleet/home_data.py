@@ -79,6 +79,12 @@ class ClassVolumes:
             if (over or left) and not volume.attached_to and volume.status in ("available", "error"):
                 await volumes.delete(volume.id)
 
+    async def sweep_readers(self, region: str) -> None:
+        """Take back what instances that are gone read class data by. Raises CloudError."""
+        for data in self._catalog.data:
+            if data.share and data.region in (None, region):
+                await self._sharing[region].sweep_readers(data.share)
+
     def _wanted(self, record: Record) -> list[ClassData]:
         image = self._catalog.image(record.plan.image)
         named = self._catalog.profile_of(image).data if image else ()

@@ -26,8 +26,7 @@ _STATES = ("ready", "used", "moving", "broken", "gone", "ending", "double", "old
 def kinds_of(catalog: Catalog) -> tuple[Kind, ...]:
     """What homes (and class data, which come as either) this catalog has to be looked after in the clouds."""
     kinds: set[Kind] = {profile.home.kind for profile in catalog.profiles if profile.home.kind != "none"}
-    if any(data.snapshot for data in catalog.data):
-        kinds.add("volume")
+    kinds |= {"volume" if data.snapshot else "share" for data in catalog.data}
     return tuple(sorted(kinds, reverse=True))
 
 
@@ -57,8 +56,6 @@ class HomeKeeping:
             try:
                 async with asyncio.timeout(_ROUND_S):
                     await self.round(region)
-            except BadCloudConfig as error:
-                self._homes.log.info("region %s has no homes: %s", region, error)
             except (CloudError, TimeoutError) as error:
                 self._homes.log.warning("region %s: homes were not looked after: %s", region, error or "too slow")
             except Exception:
@@ -70,19 +67,26 @@ class HomeKeeping:
         there = self._homes.in_cloud[region]
         await self._homes.finding.ledger.load()
         everybody: list[Home] = []
+        kinds: set[Kind] = set()
         for kind in self._kinds:
-            homes = await there.of_kind(kind)
+            try:
+                homes = await there.of_kind(kind)
+            except BadCloudConfig:
+                # This region's cloud has no such service, whatever others have.
+                continue
+            kinds.add(kind)
             await self._homes.finding.seen(region, kind, [home for home in homes if home.role == CURRENT])
             everybody += homes
         self._count(region, everybody)
         await self._copy(region, everybody)
         for home in everybody:
             await self._end_if_due(home)
-        if "share" in self._kinds:
+        if "share" in kinds:
             for home in everybody:
                 if home.kind == "share":
                     await self._homes.sharing[region].sweep(home.id)
-        if "volume" in self._kinds:
+            await self._homes.data.sweep_readers(region)
+        if "volume" in kinds:
             await self._homes.data.sweep(region, self._homes.clock())
 
     def _count(self, region: str, homes: list[Home]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import BadAnswer, BadRequest, CloudError, Conflict, Gone
 from js2spawner.cloud.records import Share, ShareAccess
+from js2spawner.fleet.names import HUB_KEY
 from js2spawner.handshake.messages import HomeMount
 from js2spawner.instance import Record, Shelved
 
@@ -25,8 +26,9 @@ _CEPHX = "CEPHFS"
 class Sharing:
     """One region's shares. Methods wait without an end of their own: callers bring it. They raise CloudError."""
 
-    def __init__(self, cloud: Cloud, records: Callable[[], Iterable[Record]], log: Log) -> None:
+    def __init__(self, cloud: Cloud, hub_id: str, records: Callable[[], Iterable[Record]], log: Log) -> None:
         self._cloud = cloud
+        self._hub_id = hub_id
         self._records = records
         self._log = log
 
@@ -58,6 +60,17 @@ class Sharing:
         rules = await self._cloud.shares.accesses(share_id)
         await self._drop(share_id, (rule for rule in rules if self._is_stale(rule, share_id, "")))
 
+    async def sweep_readers(self, share_id: str) -> None:
+        """The same for a share that only is read. It is somebody else's: rules that this hub did not make stay."""
+        live = {record.address for record in self._records()}
+        try:
+            rules = await self._cloud.shares.accesses(share_id)
+        except Gone:
+            # Class data that names no region is looked for in all of them.
+            return
+        ours = (rule for rule in rules if rule.metadata.get(HUB_KEY) == self._hub_id)
+        await self._drop(share_id, (rule for rule in ours if rule.kind == "ip" and rule.to not in live))
+
     async def _made(self, share_id: str) -> Share:
         while True:
             share = await self._cloud.shares.get(share_id)
@@ -79,7 +92,7 @@ class Sharing:
                 await self._drop(share_id, [rule])
             if rule is None:
                 try:
-                    await self._cloud.shares.allow(share_id, kind, to, level)
+                    await self._cloud.shares.allow(share_id, kind, to, level, {HUB_KEY: self._hub_id})
                 except (BadRequest, Conflict) as error:
                     if "already exists" not in error.detail:
                         raise

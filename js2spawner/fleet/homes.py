@@ -64,7 +64,7 @@ class Homes:
         self._attaching = {
             name: Attaching(name, desk.cloud, hub_id, records, log, pace) for name, desk in desks.items()
         }
-        self.sharing = {name: Sharing(desk.cloud, records, log) for name, desk in desks.items()}
+        self.sharing = {name: Sharing(desk.cloud, hub_id, records, log) for name, desk in desks.items()}
         self.data = ClassVolumes(self.in_cloud, self._attaching, self.sharing, catalog, records, log)
         self._background = Background(log)
         # When the use of a home was last written down, by id.

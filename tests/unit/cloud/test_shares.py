@@ -66,10 +66,11 @@ async def test_a_user_of_cephx_gets_a_key_that_shows_in_no_repr_and_no_log(
 
 async def test_access_is_given_and_taken_back(shares: Shares, stand_in: StandIn) -> None:
     stand_in.on("POST", f"{SHARES}/s/action", {"access": {**RULE, "state": "queued_to_apply"}}, "")
-    assert (await shares.allow("s", "ip", "10.0.0.9")).state == "queued_to_apply"
+    assert (await shares.allow("s", "ip", "10.0.0.9", metadata={"js2_hub": "h"})).state == "queued_to_apply"
     await shares.deny("s", "r1")
     asked = [seen.body for seen in stand_in.seen]
-    assert asked[0] == {"allow_access": {"access_type": "ip", "access_to": "10.0.0.9", "access_level": "rw"}}
+    rule = {"access_type": "ip", "access_to": "10.0.0.9", "access_level": "rw", "metadata": {"js2_hub": "h"}}
+    assert asked[0] == {"allow_access": rule}
     assert asked[1] == {"deny_access": {"access_id": "r1"}}
 
 

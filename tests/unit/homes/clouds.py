@@ -284,11 +284,14 @@ class Manila:
         return (f"10.0.0.2:/volumes/{share_id}",)
 
     async def accesses(self, share_id: str) -> tuple[ShareAccess, ...]:
+        await self.get(share_id)
         return tuple(self.rules[share_id])
 
-    async def allow(self, share_id: str, kind: str, to: str, level: str = "rw") -> ShareAccess:
+    async def allow(
+        self, share_id: str, kind: str, to: str, level: str = "rw", metadata: Mapping[str, str] | None = None
+    ) -> ShareAccess:
         key = f"key-{new_id()}" if kind == "cephx" else ""
-        rule = ShareAccess(new_id(), kind, to, level, "active", key)
+        rule = ShareAccess(new_id(), kind, to, level, "active", key, dict(metadata or {}))
         self.rules[share_id].append(rule)
         return rule
 

@@ -9,6 +9,7 @@ import pytest
 from js2spawner.catalog import Catalog
 from js2spawner.cloud.errors import QuotaExceeded
 from js2spawner.fleet.home_data import DATA_KEY
+from js2spawner.fleet.home_keeping import HomeKeeping, kinds_of
 from js2spawner.instance import Running
 from tests.unit.homes.clouds import RegionInMemory
 from tests.unit.homes.scenes import CATALOG, Scene
@@ -25,7 +26,7 @@ async def here(tmp_path: Path) -> Scene:
     iu.volumes.content[source.id] = "ACGT"
     snapshot = await iu.volumes.create_snapshot(source.id, "genomes", {})
     share = await iu.shares.create("lectures", 1, "NFS", {})
-    data = f"data:\n  genomes: {{region: IU, snapshot: {snapshot.id}}}\n  lectures: {{region: IU, share: {share.id}}}\n"
+    data = f"data:\n  genomes: {{region: IU, snapshot: {snapshot.id}}}\n  lectures: {{share: {share.id}}}\n"
     file = tmp_path / "catalog.yaml"
     file.write_text(WITH_DATA + data)
     return Scene(tmp_path, Catalog.load(file), {"IU": iu, "TACC": RegionInMemory()})
@@ -66,3 +67,18 @@ async def test_a_start_goes_on_without_what_cannot_be_had_and_the_operator_is_to
     (lectures,) = await here.homes.data_of(here.attempt(home))
     assert lectures.name == "lectures"
     assert "goes without class data genomes: quota" in caplog.text
+
+
+async def test_who_read_the_share_and_is_gone_reads_it_no_longer_but_an_operators_rule_stays(here: Scene) -> None:
+    home, _ = await here.use()
+    record = here.attempt(home, state=Running(0, "", ADDRESS, "hash"))
+    _, lectures = await here.homes.data_of(record)
+    share_id = lectures.export[-36:]
+    await here.iu.shares.allow(share_id, "ip", "10.9.0.0/16", "ro")
+    rounds = HomeKeeping(here.homes, kinds=kinds_of(here.catalog))
+    await rounds.round("IU")
+    assert {rule.to for rule in here.iu.shares.rules[share_id]} == {ADDRESS, "10.9.0.0/16"}
+    here.records.clear()
+    await rounds.round("IU")
+    await rounds.round("TACC")
+    assert [rule.to for rule in here.iu.shares.rules[share_id]] == ["10.9.0.0/16"]

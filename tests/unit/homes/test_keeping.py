@@ -19,7 +19,7 @@ from js2spawner.home_copies import CLEAN, EXPORT_OF
 from js2spawner.homes import DELETE_AT, ROLE, SNAPSHOTS, USED_AT, text_of
 from js2spawner.instance import Running
 from tests.unit.homes.clouds import HUB
-from tests.unit.homes.scenes import ALICE, CATALOG, SHARE, Scene
+from tests.unit.homes.scenes import ALICE, CATALOG, SHARE, Scene, scene
 from tests.unit.lives import ADDRESS
 
 DAY = 24 * 3600.0
@@ -173,6 +173,14 @@ async def test_a_region_that_does_not_answer_keeps_no_other_waiting_and_is_asked
                 await asyncio.sleep(0.001)
     finally:
         await rounds.stop()
+
+
+async def test_a_region_without_shares_has_its_volumes_looked_after(tmp_path: Path) -> None:
+    here = scene(tmp_path, shares=False)
+    home = await here.used_home()
+    await here.iu.volumes.set_metadata(home.id, {SNAPSHOTS: "24h/3"})
+    await keeping(here).round("IU")
+    assert len(here.iu.volumes.kept_snapshots) == 1
 
 
 def test_a_catalog_without_homes_has_nothing_looked_after(tmp_path: Path) -> None:
