@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from js2spawner.devcloud.calls import Call
 from js2spawner.devcloud.cloud import DevCloud
@@ -10,6 +10,7 @@ from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.files import sweep
 from js2spawner.devcloud.records import Snapshot, Volume
 
+R = TypeVar("R", Volume, Snapshot)
 ZONE = "nova"
 TEXT_AT_MOST = 255
 VOLUME_TYPE = {
@@ -68,6 +69,24 @@ def remove(cloud: DevCloud, kind: type[Volume | Snapshot], key: str) -> None:
     if record is not None:
         cloud.store.remove(record)
         cloud.life.spawn(sweep(cloud))
+
+
+def cut(call: Call, found: list[R], kind: str) -> tuple[list[R], list[dict[str, str]]]:
+    """One page of a list, and the link to the next if there is one."""
+    marker = call.query.get("marker")
+    if marker:
+        ids = [known.id for known in found]
+        if marker not in ids:
+            raise Refusal(404, f"{kind} {marker} could not be found.")
+        found = found[ids.index(marker) + 1 :]
+    limit = call.query.get("limit", "")
+    if limit and not limit.isdecimal():
+        raise Refusal(400, "limit param must be an integer")
+    size = int(limit or 0) or 1000
+    if len(found) <= size:
+        return found, []
+    href = f"{call.cloud.settings.url}{call.path}?limit={size}&marker={found[size - 1].id}"
+    return found[:size], [{"rel": "next", "href": href}]
 
 
 def volume_of(call: Call) -> Volume:

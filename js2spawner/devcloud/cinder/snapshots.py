@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
-from js2spawner.devcloud.cinder.common import checked_metadata, remove
+from js2spawner.devcloud.cinder.common import checked_metadata, cut, remove
 from js2spawner.devcloud.cinder.content import snap
 from js2spawner.devcloud.clock import iso_micro
 from js2spawner.devcloud.cloud import DevCloud, new_id
@@ -19,8 +19,10 @@ async def list_snapshots(call: Call) -> Answer:
     for key in ("name", "status", "volume_id"):
         if key in call.query:
             found = [known for known in found if getattr(known, key) == call.query[key]]
+    found.sort(key=lambda known: known.created, reverse=True)
+    found, link = cut(call, found, "Snapshot")
     view = _full_view if call.path.endswith("/detail") else _snapshot_view
-    return Answer({"snapshots": [view(known) for known in found]})
+    return Answer({"snapshots": [view(known) for known in found]} | ({"snapshots_links": link} if link else {}))
 
 
 async def create_snapshot(call: Call) -> Answer:

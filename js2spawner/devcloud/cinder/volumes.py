@@ -14,6 +14,7 @@ from js2spawner.devcloud.cinder.common import (
     ZONE,
     check_room,
     checked_metadata,
+    cut,
     invalid,
     remove,
     volume_of,
@@ -43,7 +44,7 @@ async def list_volumes(call: Call) -> Answer:
         wanted = _metadata_filter(call.query["metadata"])
         found = [known for known in found if wanted.items() <= dict(known.metadata).items()]
     found.sort(key=lambda known: known.created, reverse=True)
-    found, link = _cut(call, found)
+    found, link = cut(call, found, "Volume")
     full = call.path.endswith("/detail")
     views = [_full_view(call, known) if full else _brief(call.cloud, known) for known in found]
     return Answer({"volumes": views} | ({"volumes_links": link} if link else {}))
@@ -186,23 +187,6 @@ def _source_size(call: Call, asked: dict[str, Any]) -> int:
     if snapshot is None or snapshot.project_id != call.project_id:
         raise Refusal(404, f"Snapshot {key} could not be found.")
     return snapshot.size_gb
-
-
-def _cut(call: Call, found: list[Volume]) -> tuple[list[Volume], list[dict[str, str]]]:
-    marker = call.query.get("marker")
-    if marker:
-        ids = [known.id for known in found]
-        if marker not in ids:
-            raise Refusal(404, f"Volume {marker} could not be found.")
-        found = found[ids.index(marker) + 1 :]
-    limit = call.query.get("limit", "")
-    if limit and not limit.isdecimal():
-        raise Refusal(400, "limit param must be an integer")
-    size = int(limit or 0) or 1000
-    if len(found) <= size:
-        return found, []
-    href = f"{call.cloud.settings.url}{call.path}?limit={size}&marker={found[size - 1].id}"
-    return found[:size], [{"rel": "next", "href": href}]
 
 
 def _metadata_filter(text: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 
 from js2spawner.devcloud.cloud import DevCloud
 from js2spawner.devcloud.hypervisor import MachineSpec
@@ -11,6 +12,8 @@ from js2spawner.devcloud.manila.exports import exports_of
 from js2spawner.devcloud.neutron.groups import ingress
 from js2spawner.devcloud.neutron.ports import ports_of
 from js2spawner.devcloud.records import Flavor, Keypair, Port, Server
+
+log = logging.getLogger(__name__)
 
 GPU_SPEC = "devcloud:gpu"
 
@@ -66,7 +69,10 @@ async def bring_up_to_date(cloud: DevCloud, server: Server) -> None:
     """What a machine that ran on without us has missed."""
     await enforce(cloud, server.id)
     for attached in server.volumes:
-        await cloud.hypervisor.attach(server.id, attached.volume_id)
+        try:
+            await cloud.hypervisor.attach(server.id, attached.volume_id)
+        except Exception:
+            log.exception("instance %s: volume %s cannot be attached again", server.id, attached.volume_id)
     await cloud.hypervisor.export(server.id, exports_of(cloud, server.id))
 
 

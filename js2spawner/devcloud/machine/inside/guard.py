@@ -33,6 +33,7 @@ CONTROL = "control.sock"
 WISHES = disks.HELPER / "wishes.sock"
 _STILL_AT_MOST_S = 60.0
 _MOST_WAITING = 16
+_MOST_HELPERS = 8
 
 
 def control_socket(machine: Path) -> socket.socket:
@@ -65,6 +66,7 @@ class Guard:
         self._devices = dict(devices)
         self._serving = serving
         self._gone: set[int] = set()
+        self._helpers: set[int] = set()
         self._ended: int | None = None
         self._selector = selectors.DefaultSelector()
 
@@ -95,6 +97,7 @@ class Guard:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     return
+                self._helpers.discard(pid)
                 if pid == self._child:
                     self._ended = os.waitstatus_to_exitcode(status)
 
@@ -114,7 +117,10 @@ class Guard:
 
     def _wish(self, asking: socket.socket) -> None:
         """Root inside wants something: looked at in a process of its own, since a mount may take its time."""
-        if os.fork():
+        if len(self._helpers) >= _MOST_HELPERS:
+            return
+        if helper := os.fork():
+            self._helpers.add(helper)
             return
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         try:
