@@ -211,6 +211,8 @@ class Exporter:
                 return
             if had > image.size_bytes:
                 part.unlink()
+            # Somebody's files: nobody else on this machine may read them.
+            part.touch(mode=0o600)
             try:
                 await self._images.download(image.id, part, tell)
             except NoAnswer as error:

@@ -180,7 +180,7 @@ def test_a_home_is_exported_and_nothing_is_left_in_the_cloud(here: Scene, home: 
     asyncio.run(here.attach(here.attempt(home)))
     file = here.directory / "alice.qcow2"
     good(js2("export", "alice", str(file)))
-    assert file.read_text() == "thesis"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("thesis", 0o600)
     assert list(here.iu.volumes.volumes) == [home.id]
     assert snapshots(here) == list(here.iu.images.images) == []
     assert "is there already" in refusal(js2("export", "alice", str(file)))
