@@ -108,6 +108,8 @@ class Admission:
         self._kept = KeptPlaces(fleet.store, fleet.clock, settings.place_kept_s, log)
         self._teller = Teller(catalog, fleet.clock)
         self._waiting: dict[str, _Waiting] = {}
+        # Asked by every look at a list of servers: nobody goes through the whole line for each.
+        self._place_of: dict[Owner, str] = {}
         self._members: dict[str, frozenset[str]] = {}
         self._turns = Turns()
         self._last_came_at: Instant = 0
@@ -141,6 +143,7 @@ class Admission:
         place = self._place_for(wish, again)
         waiting = _Waiting(place, wish, journal, self._clock(), asyncio.get_running_loop().create_future())
         self._waiting[place.id] = waiting
+        self._place_of[wish.owner] = place.id
         self._members.update(wish.members)
         try:
             if len(self._waiting) <= _FEW:
@@ -160,6 +163,8 @@ class Admission:
             raise
         finally:
             self._waiting.pop(place.id, None)
+            if self._place_of.get(wish.owner) == place.id:
+                del self._place_of[wish.owner]
             journal.out_of_line()
 
     def settle(self, granted: Granted, record: Record | None) -> None:
@@ -184,9 +189,9 @@ class Admission:
 
     def where(self, owner: Owner) -> Standing | None:
         """The place of a server; None when there is none."""
-        for waiting in self._waiting.values():
-            if waiting.place.owner == owner:
-                return Standing(waiting.place, self._turns.waits.get(waiting.place.id), waiting.wish.options)
+        waiting = self._waiting.get(self._place_of.get(owner, ""))
+        if waiting is not None:
+            return Standing(waiting.place, self._turns.waits.get(waiting.place.id), waiting.wish.options)
         kept = self._kept.of(owner)
         return Standing(kept.place, self._turns.waits.get(kept.place.id), kept.options) if kept else None
 
@@ -196,6 +201,8 @@ class Admission:
 
     def permitted(self, wish: Wish) -> tuple[Candidate, ...]:
         """The candidates that its user's limits allow. Raises NoTurn when that is none."""
+        if not self._catalog.limits:
+            return wish.candidates
         most = limits.most_for(self._catalog.limits, wish.groups)
         used = limits.use_of(map(self._catalog.flavor, self._others_of(wish.owner)))
         broken = [
@@ -211,16 +218,16 @@ class Admission:
         return allowed
 
     def _others_of(self, owner: Owner) -> list[str]:
-        """The flavors of the user's other servers, those in the line too."""
+        """The flavors of the user's other servers, those too that are in the line or just out of it."""
         running = [
             record.plan.flavor
             for record in self._fleet.live()
             if record.owner.user == owner.user and record.owner != owner and not record.over and not record.on_shelf
         ]
-        return running + [
+        return [*running, *self._outlook.ledger.held_by(owner.user)] + [
             waiting.place.candidates[0].flavor
             for waiting in self._waiting.values()
-            if waiting.place.owner.user == owner.user and waiting.place.owner != owner
+            if waiting.place.owner.user == owner.user and waiting.place.owner != owner and not waiting.turn.done()
         ]
 
     def _place_for(self, wish: Wish, again: Place | None) -> Place:

@@ -180,7 +180,7 @@ class Outlook:
         most = next(limit.together for limit in self._catalog.limits if limit.name == group)
         assert most is not None
         users = [r.owner.user for r in self._fleet.live() if not r.over and not r.on_shelf]
-        users += self.ledger.held_by()
+        users += self.ledger.holders()
         there = sum(group == EVERYONE or user in members.get(group, ()) for user in users)
         return most - there
 
