@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import logging
 import os
@@ -27,7 +28,7 @@ from .rundir import RunDir, UnsafeRunDir
 from .saving import Saving
 from .seed import NoSeed, Seed
 from .standby import Standby
-from .system import SYSTEM_PATH
+from .system import SYSTEM_PATH, CannotRun, run
 from .talk import Refused, Talk
 from .word import Word
 
@@ -35,6 +36,7 @@ log = logging.getLogger("js2")
 
 STOPPED, FAILED, MISUSED, REFUSED = 0, 1, 2, 3
 LONGEST_PAUSE_S = 30.0
+ASK_SYSTEM_S = 10.0
 # A drive that is mounted a moment later must not wait for a pause that a metadata service asks for.
 LONGEST_SEED_PAUSE_S = 2.0
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -111,8 +113,9 @@ def _serve(options: argparse.Namespace, run_dir: RunDir, identity: Identity, wai
     except Terminated:
         # Perhaps a reboot: it must come back, and the hub throws the copy away that may hold the credential now.
         saving.be_ordinary()
-        # As root only the agent stops (it may be replaced while the server runs on). Without root it is the machine.
-        if options.unprivileged:
+        # As root only the agent stops (it may be replaced while the server runs on), unless the whole system does:
+        # who is asked to end once there is no network any more may not, and is waited for (systemd: 90 s).
+        if options.unprivileged or _system_stops():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             life.end_processes()
         raise
@@ -121,6 +124,13 @@ def _serve(options: argparse.Namespace, run_dir: RunDir, identity: Identity, wai
     if options.power_off and not options.unprivileged:
         _power_off()
     return STOPPED
+
+
+def _system_stops() -> bool:
+    """Whether the system is going down. Where there is no systemd it is not told from here."""
+    with contextlib.suppress(CannotRun):
+        return run("systemctl", "is-system-running", timeout_s=ASK_SYSTEM_S).said.strip() == "stopping"
+    return False
 
 
 def _machine(options: argparse.Namespace) -> Machine:
