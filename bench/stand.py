@@ -121,6 +121,7 @@ async def standing(directory: Path, boot_s: float, *, room: int = -1) -> AsyncIt
         bench = {"JS2_BENCH_WAIT_S": f"{boot_s:g}", "JS2_BENCH_NOTEBOOK_URL": url}
         # The culler asks on its own clock, and would cost now this round, now that one.
         bench["JS2_CULL_EVERY_S"] = "86400"
+        bench["JS2_CATALOG"] = str(HERE / "catalog.bench.yaml")
         # A hundred instances at once are more than an allocation has unless a ticket raised it.
         in_order = [replace(cloud, argv=(*cloud.argv, "--quota-instances", str(room))), notebook]
         in_order += _benched(js2_plans, {**bench, "JS2_BENCH_SPAWNER": "js2"})
