@@ -142,7 +142,7 @@ async def standing(directory: Path, boot_s: float, *, room: int = -1) -> AsyncIt
 def _settled(directory: Path, boot_s: float) -> DemoSettings:
     directory.mkdir(parents=True)
     machine = this_machine()
-    settings = settle(None, Asked(port=machine.free_port(), boot_seconds=boot_s), machine)
+    settings = settle(None, Asked(port=machine.free_port(), boot_seconds=boot_s, regions=1), machine)
     write_settings(Files(directory), settings)
     return settings
 
