@@ -126,6 +126,12 @@ def detach_all(cloud: DevCloud, server: Server) -> None:
             release(cloud, attached.volume_id)
 
 
+def let_go(cloud: DevCloud, server: Server, volume_id: str) -> None:
+    """At once: a volume of a server that is on no host."""
+    release(cloud, volume_id)
+    _drop(cloud, server.id, volume_id)
+
+
 def reserve_all(cloud: DevCloud, server: Server) -> Server:
     """A server that leaves its host keeps its volumes for itself, but none of them is in use."""
     kept = tuple(replace(attached, attachment_id=new_id()) for attached in server.volumes)

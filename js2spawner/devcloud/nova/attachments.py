@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
-from js2spawner.devcloud.cinder.attaching import attach, detach, volume_in
+from js2spawner.devcloud.cinder.attaching import OFFLOADED, attach, detach, let_go, volume_in
 from js2spawner.devcloud.cloud import new_id
 from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.neutron.groups import find_group
@@ -63,6 +63,10 @@ async def detach_volume(call: Call) -> Answer:
     server = unlocked(call, server_of(call))
     held = _held(call, server)
     volume = call.cloud.store.get(Volume, held.volume_id)
+    if server.vm_state == OFFLOADED:
+        # No host has to be asked.
+        let_go(call.cloud, _with_action(call, server, "detach_volume"), held.volume_id)
+        return Answer(status=202)
     if volume is None or volume.status != "in-use":
         status = volume.status if volume else "gone"
         raise Refusal(
