@@ -88,12 +88,15 @@ class Outlook:
         self.ledger.note(record)
         candidate = Candidate(record.plan.region, record.plan.flavor)
         capacity, quota = doubted_by(candidate)
-        if record.server_id and not (before and before.server_id):
+        # Of one that had set out before the doubt, success says nothing: it had its room by then.
+        tries = record.attempt_id in self._trying
+        if tries and record.server_id and not (before and before.server_id):
             self._succeed(quota)
         if isinstance(record.state, Booting) and record.attempt_id not in self._hosted:
             self._hosted.add(record.attempt_id)
             self._trying.discard(record.attempt_id)
-            self._succeed(capacity)
+            if tries:
+                self._succeed(capacity)
         if record.over and not (before and before.over):
             self._refused(record, {"capacity": capacity, "quota": quota})
         if isinstance(record.state, Ended):

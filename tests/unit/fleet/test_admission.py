@@ -206,6 +206,19 @@ async def test_after_a_refusal_one_tries_at_a_time_and_its_success_lets_the_othe
         await asyncio.wait_for(bob, DEADLINE_S)
 
 
+async def test_the_success_of_one_that_had_set_out_before_a_refusal_lets_nobody_try(tmp_path: Path) -> None:
+    async with line_over(tmp_path) as place:
+        await place.launch("dora", "d", GPU)
+        await place.launch("carol", "c", GPU)
+        place.fleet.change("c", Building(T0, "server-c"))
+        place.fleet.change("c", capacity())
+        place.fleet.change("d", Booting(T0, "server-d", ADDRESS))
+        bob = place.enter("bob", GPU)
+        await place.is_waiting("bob")
+        bob.cancel()
+        await asyncio.wait([bob])
+
+
 async def test_one_of_ours_that_ends_lets_the_next_try_before_the_pause_is_over(tmp_path: Path) -> None:
     async with line_over(tmp_path) as place:
         await place.launch("dora", "d", GPU)
