@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from js2spawner.devcloud.addresses import RangeError, free_address, gateway, parse_range, range_for
+from js2spawner.devcloud.addresses import RangeError, free_address, gateway, parse_range, range_beside, range_for
 
 
 @given(st.text(min_size=1).filter(lambda text: "\0" not in text))
@@ -35,3 +35,17 @@ def test_all_addresses_but_three_are_given_and_then_none() -> None:
 def test_a_range_that_cannot_work_is_refused_by_name(text: str) -> None:
     with pytest.raises(RangeError, match=rf"^--cidr {text}: "):
         parse_range(text)
+
+
+@given(st.lists(st.text(min_size=1, max_size=5).filter(lambda text: "\0" not in text), min_size=1, max_size=20))
+def test_the_ranges_of_several_regions_never_overlap(names: list[str]) -> None:
+    taken: list[IPv4Network] = []
+    for name in names:
+        taken.append(range_beside(taken, range_for(Path("/clouds") / name)))
+    assert all(not one.overlaps(other) for number, one in enumerate(taken) for other in taken[:number])
+    assert all(network.subnet_of(IPv4Network("127.0.0.0/8")) for network in taken)
+
+
+def test_a_range_with_no_room_beside_others_is_refused() -> None:
+    with pytest.raises(RangeError, match="no room"):
+        range_beside([IPv4Network("127.0.0.0/8")], IPv4Network("127.77.0.0/24"))
