@@ -194,6 +194,9 @@ def _actions(seen: Seen, state: str, then: str | None) -> list[str]:
             elif "shelve" in seen.terms.idle:
                 actions.append("shelve")
             return actions
+        case "shelving":
+            # Who wants it back while it is on its way there gets it as soon as it has arrived.
+            return ["back"]
         case "shelved":
             return ["back", "delete"]
         case "stopped":
