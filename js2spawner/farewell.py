@@ -95,4 +95,5 @@ def _plain_or_none(number: float | None) -> float | int | None:
 
 def _plain(number: float) -> float | int:
     """10 rather than 10.0, for people."""
-    return int(number) if number == int(number) else round(number, 2)
+    number = round(number, 2)
+    return int(number) if number == int(number) else number

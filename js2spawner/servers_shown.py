@@ -253,7 +253,8 @@ def _rounded(number: float | None) -> float | int | None:
     """10 rather than 10.0, and no more than two places, for people."""
     if number is None:
         return None
-    return int(number) if number == int(number) else round(number, 2)
+    number = round(number, 2)
+    return int(number) if number == int(number) else number
 
 
 def _iso(at: Instant) -> str:

@@ -221,6 +221,7 @@
         if (statusBar && widgets) {
           item = new widgets.Widget();
           item.addClass('js2-figures');
+          item.addClass('jp-StatusBar-TextItem');
           item.hide();
           statusBar.registerStatusItem(`${NAME}:figures`, { item, align: 'right', rank: 900 });
         }
