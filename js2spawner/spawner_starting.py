@@ -31,9 +31,6 @@ class WithTurns(WithSavedImages):
     def owner(self) -> Owner:
         raise NotImplementedError
 
-    def who(self) -> Who:
-        raise NotImplementedError
-
     async def hand_over(self, record: Record) -> None:
         raise NotImplementedError
 
@@ -56,7 +53,9 @@ class WithTurns(WithSavedImages):
         self._began_here = True
         line = self.hub_fleet.admission
         assert line is not None
-        catalog, who = self.hub_fleet.catalog, self.who()
+        catalog = self.hub_fleet.catalog
+        # Without what is never used again of a user, which costs a question to the database.
+        who = Who(self.user.name, frozenset(group.name for group in self.user.groups), bool(self.user.admin))
         # Where there is one region, there is nothing to bind, and no home is made for who only waits.
         _, region = await self._home(choice, choice.regions) if len(choice.regions) > 1 else (NO_HOME, None)
         wish = wish_of(

@@ -27,7 +27,7 @@ LINE_WAIT_SECONDS = Histogram(
 )
 GRANTS = Counter(
     "js2_grants_total",
-    "Ways out of the line: at-once, waited, back (no room after all), left, gave-up.",
+    "Ways out of the line: at-once, waited, left, gave-up, failed, resumed; back is into it: no room after all.",
     ["outcome"],
 )
 LIMIT_REFUSALS = Counter("js2_limit_refusals_total", "Starts refused by a limit of the catalog.", ["limit"])

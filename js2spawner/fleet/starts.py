@@ -112,7 +112,12 @@ class Start:
             raise
 
     async def _run(self, journal: Journal) -> Record:
-        record = await self._take_up() or await self._launch(journal)
+        record = await self._take_up()
+        if record is None:
+            record = await self._launch(journal)
+        else:
+            # A place from before a crash between the launch and the table is not waited in any more.
+            self._line.leave(self._owner, "resumed")
         while True:
             self.resumed, comes_back = isinstance(record.state, Running), record.comes_back
             journal.plan(record)
