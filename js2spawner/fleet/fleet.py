@@ -283,11 +283,11 @@ class Fleet:
     def let_go(self, attempt_id: str, *, set_aside: bool = False) -> Record | None:
         """No spawner vouches for it any longer, and nobody wants its end either: kept for a while.
 
-        `set_aside`: the next start makes a new instance all the same.
+        `set_aside`: the next start makes a new instance all the same, and needs the disk that this one may have.
         """
-        if set_aside:
-            self.amend(attempt_id, lambda record: replace(record, set_aside=True))
-        return self.feed(attempt_id, Unclaimed())
+        record = self.amend(attempt_id, lambda r: replace(r, set_aside=r.set_aside or set_aside))
+        to_shelf = set_aside and record is not None and record.plan.home.kind == "volume"
+        return self.feed(attempt_id, ShelfWanted(failure("no-route")) if to_shelf else Unclaimed())
 
     def learn(self, timings: Sequence[Timing]) -> None:
         """Take in how long stages took, and keep it."""

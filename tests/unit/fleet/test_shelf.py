@@ -191,6 +191,19 @@ async def test_a_cloud_that_cannot_bring_it_back_is_asked_twice_and_the_instance
         assert compute.servers
 
 
+async def test_what_is_set_aside_lets_go_of_the_home_and_is_kept_on_the_shelf(tmp_path: Path) -> None:
+    compute, homes = Compute(), Homes()
+    async with fleet_over(compute, tmp_path, homes=homes) as fleet:
+        attempt = await brought_up(fleet, compute, AT_HOME)
+        fleet.let_go(attempt, set_aside=True)
+        fleet.feed(attempt, Left(clean=True))
+        await until(fleet, attempt, is_(Shelved))
+        # The next start of the same server needs it at once.
+        assert homes.attached == set()
+        assert compute.deleted == []
+        assert fleet.current(ALICE) is None
+
+
 async def test_what_is_on_the_shelf_comes_last_among_the_servers_of_that_name(tmp_path: Path) -> None:
     compute, homes = Compute(), Homes()
     async with fleet_over(compute, tmp_path, homes=homes) as fleet:
