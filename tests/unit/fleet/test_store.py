@@ -13,8 +13,22 @@ import pytest
 from js2spawner.failures import failure
 from js2spawner.fleet.records_json import UnknownRecord, dump, load
 from js2spawner.fleet.store import KeptPlace, Store, StoreFailed, Timing
-from js2spawner.instance import Ended, Ending, Record
-from tests.unit.lives import SERVER_ID, T0, assigned, booting, building, greeted, record, running
+from js2spawner.instance import Ended, Ending, Leaving, Record
+from tests.unit.lives import (
+    ADDRESS,
+    SERVER_ID,
+    T0,
+    assigned,
+    at_home,
+    booting,
+    building,
+    greeted,
+    record,
+    returning,
+    running,
+    shelved,
+    shelving,
+)
 
 
 def url(tmp_path: Path) -> str:
@@ -31,6 +45,10 @@ def url(tmp_path: Path) -> str:
         assigned("gpu"),
         replace(running(), api_token="token", unclaimed_since=T0, extensions=1, extended_s=600.0),
         record(Ending(T0, failure("quota", "cores"), SERVER_ID, T0 + 1)),
+        at_home(record(Leaving(T0, failure("stopped"), SERVER_ID, ADDRESS, "channel-hash", "shelve"))),
+        at_home(shelving(asked_at=T0), idle="shelve"),
+        shelved(),
+        returning(asked_at=T0, asked=2),
     ],
 )
 def test_a_record_comes_back_as_it_was(rec: Record) -> None:
