@@ -291,7 +291,10 @@ def _end(record: Record, because: Failure, now: Instant) -> Step:
 def _ask_delete(record: Record, now: Instant) -> Step:
     state = record.state
     assert isinstance(state, Ending)
-    return Step(replace(record, state=replace(state, asked_at=now)), (Delete(state.server_id),))
+    home = record.plan.home
+    # Its address is soon somebody else's, whom the share must not let in.
+    shut = (DetachHome(state.server_id, home.id),) if home.kind == "share" and home.id and state.address else ()
+    return Step(replace(record, state=replace(state, asked_at=now)), (Delete(state.server_id), *shut))
 
 
 def _shelving_now(record: Record, because: Failure, now: Instant) -> Record:

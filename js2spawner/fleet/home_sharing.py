@@ -46,11 +46,20 @@ class Sharing:
             raise BadAnswer(f"share {share_id} is exported nowhere")
         return HomeMount("share", export=exports[0], access=to if cephx else "", key=access.key)
 
-    async def refuse(self, share_id: str, address: str) -> None:
-        """Let the instance at the address in no longer: its own rule goes, and the key of a CephX user."""
+    async def refuse(self, share_id: str, gone: Record) -> None:
+        """Let this instance in no longer: its own rule goes, and the key of a CephX user that nobody else needs."""
+        has = [
+            r
+            for r in self._records()
+            if r.plan.home.id == share_id
+            and r.attempt_id != gone.attempt_id
+            and not (r.over or isinstance(r.state, Shelved))
+        ]
+        mine = {gone.address} - {record.address for record in has}
+        if not has:
+            mine.add(_ceph_user(share_id, "rw"))
         try:
             rules = await self._cloud.shares.accesses(share_id)
-            mine = (_ceph_user(share_id, "rw"), address)
             await self._drop(share_id, (rule for rule in rules if rule.to in mine))
         except Gone:
             return

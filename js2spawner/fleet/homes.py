@@ -139,7 +139,7 @@ class Homes:
 
     async def _end_access(self, record: Record) -> Sighting:
         try:
-            await self.sharing[record.plan.region].refuse(record.plan.home.id, record.address)
+            await self.sharing[record.plan.region].refuse(record.plan.home.id, record)
         except CloudError as error:
             return HomeTrouble(failure("home-slow", f"{error.name}: {error}"))
         return HomeDetached()

@@ -14,6 +14,7 @@ from js2spawner.instance import (
     Ended,
     Ending,
     Greeted,
+    HomeUse,
     Leaving,
     Record,
     Returning,
@@ -90,6 +91,12 @@ def test_a_guest_that_has_a_home_is_told_to_leave_before_its_instance_is_deleted
     left = decide(step.record, Left(clean=True), T0 + 12)
     assert isinstance(left.record.state, Ending)
     assert left.effects == (Delete(SERVER_ID),)
+
+
+def test_who_gets_the_address_of_a_deleted_instance_is_not_let_into_the_share_it_had() -> None:
+    plan = replace(PLAN, home=HomeUse("share", VOLUME_ID, "js2-home-alice", 10))
+    leaving = stopped(replace(running(), plan=plan))
+    assert decide(leaving, Left(clean=True), T0 + 12).effects == (Delete(SERVER_ID), DETACH)
 
 
 @pytest.mark.parametrize("rec", [building(), booting(), greeted()])

@@ -227,6 +227,16 @@ async def test_a_share_of_cephfs_has_a_user_and_key_that_end_with_the_instance(h
     assert third.key != first.key
 
 
+async def test_who_goes_takes_nothing_from_the_next_server_with_the_same_share(here: Scene) -> None:
+    home, _ = await here.use(ALICE, ALICE_ID, "TACC", terms=SHARE)
+    goes, comes = here.attempt(home), here.attempt(home, state=Running(0, "", "10.0.0.78", "hash"))
+    goes, comes = [replace(each, plan=replace(each.plan, region="TACC")) for each in (goes, comes)]
+    here.records[:] = [goes, comes]
+    had = await here.homes.mount_of(comes)
+    assert outcome(await here.homes.detach(goes)) == "detached"
+    assert await here.homes.mount_of(comes) == had
+
+
 async def test_a_cloud_without_shares_has_volumes_all_the_same_and_says_what_it_lacks(tmp_path: Path) -> None:
     here = scene(tmp_path, shares=False)
     assert (await here.use())[1] == "IU"
