@@ -160,11 +160,12 @@ class Start:
 
     async def _renew(self, found: Record) -> None:
         """What comes back from the shelf has the terms of today, and is one more server of its user's."""
+        candidate = Candidate(found.plan.region, found.plan.flavor)
         with self._told():
-            self._line.permitted(self._wish)
+            self._line.permitted(replace(self._wish, candidates=(candidate,)))
             # Its disk is there whatever has become of its image since.
             with suppress(CloudError):
-                plan = await self._request.plan(Candidate(found.plan.region, found.plan.flavor))
+                plan = await self._request.plan(candidate)
                 self._fleet.amend(found.attempt_id, lambda record: record.renewed(plan))
 
     async def _launch(self, journal: Journal) -> Record:

@@ -11,11 +11,11 @@ import pytest
 from jupyterhub.spawner import SpawnException
 
 from js2spawner.failures import failure
-from js2spawner.instance import Booting, Ended, Leaving, Record, Returning, Shelved
+from js2spawner.instance import Booting, Ended, Leaving, Owner, Record, Returning, Shelved
 from js2spawner.sightings import Hello, HomeTrouble, Left, Listening, Progressed, Taken
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually, until
-from tests.unit.hubs import ALICE, CloudInMemory, Hub, hub_process, notebook_at
-from tests.unit.lives import HOME
+from tests.unit.hubs import ALICE, CATALOG, CloudInMemory, Hub, hub_process, notebook_at
+from tests.unit.lives import HOME, PLAN
 
 ADDRESS = "127.99.0.17"
 
@@ -156,6 +156,28 @@ async def test_a_return_whose_home_cannot_be_had_is_told_and_stays_on_the_shelf(
         assert caught.value.reason == "home-busy"
         await until(hub.fleet, shelf.attempt_id, lambda r: isinstance(r.state, Shelved))
         assert len(hub.compute.created) == 1
+
+
+async def test_what_is_on_the_shelf_comes_back_within_its_users_limits_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = CATALOG.replace("shelf: {", "shelf: {next_flavors: [m3.small], ")
+    catalog = catalog.replace("Comes back., image: js2-minimal,", "Comes back., image: js2-minimal, gpu: possible,")
+    monkeypatch.setattr("tests.unit.hubs.CATALOG", catalog + "limits: {everyone: {su_per_hour: 33}}\n")
+    wanted = {"image": "shelved", "flavor": "g3.large", "fallback": "yes"}
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        shelf = await running(hub, **wanted)
+        await hub.user().stop()
+        hub.fleet.feed(shelf.attempt_id, Left(clean=True))
+        await until(hub.fleet, shelf.attempt_id, lambda r: isinstance(r.state, Shelved))
+        hub.fleet.launch(Owner("alice", "other"), PLAN, 1)
+        # A small one would be within them; what lies there is not.
+        with pytest.raises(SpawnException) as caught:
+            await asyncio.wait_for(await hub.start(**wanted), DEADLINE_S)
+        assert caught.value.reason == "limit"
+        kept = hub.fleet.get(shelf.attempt_id)
+        assert kept is not None
+        assert isinstance(kept.state, Shelved)
 
 
 async def test_who_starts_again_while_it_is_still_on_its_way_gets_it_back(tmp_path: Path) -> None:
