@@ -61,7 +61,15 @@ class ClassVolumes:
         """What the guest is told. What cannot be had in time is left out, and told in the log."""
         self.begin(record)
         way = self._ways.get(record.attempt_id)
-        return await asyncio.shield(way) if way else ()
+        if way is None:
+            return ()
+        # Half of the time that an instance may wait for its assignment: the rest is for taking it.
+        await asyncio.wait([way], timeout=record.plan.deadlines.assign_s / 2)
+        if not way.done():
+            self._log.error("%s: attempt %s goes without its class data: not ready", record.owner, record.attempt_id)
+            return ()
+        # Another start cancels it once the instance is over; this one hears of that end by itself.
+        return () if way.cancelled() else way.result()
 
     async def stop(self) -> None:
         ways = list(self._ways.values())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from js2spawner.catalog import Catalog
 from js2spawner.cloud.errors import QuotaExceeded
+from js2spawner.cloud.records import VolumeSnapshot
 from js2spawner.fleet.home_data import DATA_KEY
 from js2spawner.fleet.home_keeping import HomeKeeping, kinds_of
-from js2spawner.instance import Running
+from js2spawner.instance import Deadlines, Running
 from tests.unit.homes.clouds import RegionInMemory
 from tests.unit.homes.scenes import CATALOG, Scene
 from tests.unit.lives import ADDRESS
@@ -67,6 +70,42 @@ async def test_a_start_goes_on_without_what_cannot_be_had_and_the_operator_is_to
     (lectures,) = await here.homes.data_of(here.attempt(home))
     assert lectures.name == "lectures"
     assert "goes without class data genomes: quota" in caplog.text
+
+
+async def test_data_that_is_late_costs_nobody_the_start(here: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    home, _ = await here.use()
+    record = here.attempt(home)
+    # Only so long does an instance that waits for its assignment live.
+    record = replace(record, plan=replace(record.plan, deadlines=Deadlines(assign_s=0.02)))
+    here.records[:] = [record]
+    asked = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    here.iu.volumes.get_snapshot = never  # type: ignore[method-assign, assignment]
+    async with asyncio.timeout(5):
+        assert await here.homes.data_of(record) == ()
+    assert asked.is_set()
+    assert "goes without its class data" in caplog.text
+    await here.homes.stop()
+
+
+async def test_data_of_an_instance_that_ended_meanwhile_cancels_nobodys_start(here: Scene) -> None:
+    home, _ = await here.use()
+    goes, comes = here.attempt(home), here.attempt(home)
+    plain = here.iu.volumes.get_snapshot
+
+    async def ends(snapshot_id: str) -> VolumeSnapshot:
+        here.iu.volumes.get_snapshot = plain  # type: ignore[method-assign]
+        here.records.remove(goes)
+        here.homes.data.begin(comes)
+        return await plain(snapshot_id)
+
+    here.iu.volumes.get_snapshot = ends  # type: ignore[method-assign]
+    assert await here.homes.data_of(goes) == ()
+    await here.homes.stop()
 
 
 async def test_who_read_the_share_and_is_gone_reads_it_no_longer_but_an_operators_rule_stays(here: Scene) -> None:
