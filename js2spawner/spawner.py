@@ -43,6 +43,8 @@ from js2spawner.spawner_shown import OnPages
 from js2spawner.spawner_starting import WithTurns
 from js2spawner.wishes import HARD_END_SLACK_S
 
+_REBOOT_PATIENCE_S = 20.0
+
 
 class Js2Spawner(OnPages, WithTurns, Spawner):
     """Gives every server of every user an OpenStack instance of its own."""
@@ -222,12 +224,15 @@ class Js2Spawner(OnPages, WithTurns, Spawner):
         fleet.amend(record.attempt_id, lambda r: replace(r, api_token=self.api_token))
         # On disk before the guest may have it: a hub that dies now must know with which token the notebook runs.
         await fleet.saved()
+        # Of an instance that was rebooted a poll or a hello waits for this, and the next poll asks for it again.
+        rebooted = isinstance(record.state, Running)
         try:
-            assignment = await assignment_for(self, record)
-        except HomeFailed as failed:
-            # Of an instance that runs already it is asked for again with the next poll.
-            self.log.error("%s: attempt %s: no home: %s", self._log_name, record.attempt_id, failed.why.detail)
-            fleet.feed(record.attempt_id, HomeTrouble(failed.why))
+            async with asyncio.timeout(_REBOOT_PATIENCE_S if rebooted else None):
+                assignment = await assignment_for(self, record)
+        except (HomeFailed, TimeoutError) as error:
+            why = error.why if isinstance(error, HomeFailed) else failure("home-slow")
+            self.log.error("%s: attempt %s: no home: %s", self._log_name, record.attempt_id, why.detail or why.sentence)
+            fleet.feed(record.attempt_id, HomeTrouble(why))
             return
         book.offer(record.attempt_id, assignment)
 

@@ -11,7 +11,9 @@ import pytest
 from jupyterhub.spawner import SpawnException
 
 from js2spawner.failures import failure
-from js2spawner.instance import Booting, Ended, Leaving, Owner, Record, Returning, Shelved
+from js2spawner.fleet.home_finding import HomeFailed
+from js2spawner.handshake.messages import Hello as HelloMessage
+from js2spawner.instance import Booting, Ended, Leaving, Owner, Record, Returning, Running, Shelved
 from js2spawner.sightings import Hello, HomeTrouble, Left, Listening, Progressed, Taken
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually, until
 from tests.unit.hubs import ALICE, CATALOG, CloudInMemory, Hub, hub_process, notebook_at
@@ -282,3 +284,26 @@ async def test_a_cancelled_start_lets_its_guest_leave_first(tmp_path: Path) -> N
         assert isinstance(found.state, Leaving)
         hub.fleet.feed(record.attempt_id, Left(clean=True))
         await until(hub.fleet, record.attempt_id, lambda r: isinstance(r.state, Ended))
+
+
+async def test_a_rebooted_server_whose_home_cannot_be_told_now_is_not_ended_and_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        record = await running(hub, image="minimal")
+        mount_of, asked = hub.settings.homes.mount_of, []
+
+        async def away(record: Record) -> None:
+            asked.append(record.attempt_id)
+            raise HomeFailed(failure("home-refused", "the cloud is away"))
+
+        monkeypatch.setattr(hub.settings.homes, "mount_of", away)
+        book = hub.settings.book
+        book._assignments.clear()  # the guest has had it
+        await book.admitted(record.attempt_id, "channel", HelloMessage(record.attempt_id, "t", "c", "s", "boot-2", "1"))
+        assert asked
+        assert isinstance(hub.fleet.get(record.attempt_id).state, Running)
+        assert book.assignment(record.attempt_id) is None
+        monkeypatch.setattr(hub.settings.homes, "mount_of", mount_of)
+        assert await hub.user().spawner.poll() is None
+        assert book.assignment(record.attempt_id) is not None
