@@ -16,7 +16,7 @@ from js2spawner.instance import Owner
 
 Holding = Literal["me", "server", "leaving", "stray", "off", "foreign", "gone"]
 """Who a holder is: the instance in question; another server that somebody uses; an instance that is on its way out; one
-of this hub that no record speaks for, running or switched off; one that is not this hub's; one that is no more."""
+of this hub that no record speaks for; one that is off or shelved; one that is not this hub's; one that is no more."""
 
 
 @dataclass(frozen=True, slots=True)

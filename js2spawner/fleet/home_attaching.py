@@ -43,7 +43,7 @@ from js2spawner.home_holds import (
     to_detach,
 )
 from js2spawner.homes import Home, home_of_volume
-from js2spawner.instance import Ended, Record
+from js2spawner.instance import Ended, Record, Shelved
 
 AT_ONCE = 4
 """Volumes of one region on their way at the same time."""
@@ -130,7 +130,10 @@ class Attaching:
             return Holder("", "gone", hold.id)
         record = next((record for record in self._records() if record.server_id == hold.server_id), None)
         if record is not None:
-            # One that is on the shelf, or going there, lets go of its home.
+            if isinstance(record.state, Shelved):
+                # It is asked whatever its record says: a hub that died meanwhile may know nothing of this hold.
+                return Holder(hold.server_id, "off", hold.id, record.owner)
+            # One that is going there lets go of its home.
             leaving = record.over or record.on_shelf or isinstance(record.state, Ended)
             return Holder(hold.server_id, "leaving" if leaving else "server", hold.id, record.owner)
         return Holder(hold.server_id, await self._stranger(hold.server_id), hold.id)

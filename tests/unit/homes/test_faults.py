@@ -376,6 +376,18 @@ async def test_an_attach_that_is_not_wanted_any_more_asks_for_nothing(here: Scen
     assert "attach" not in here.iu.faults.calls
 
 
+async def test_what_lies_on_the_shelf_keeps_a_home_from_nobody_though_the_hub_knows_nothing_of_its_hold(
+    here: Scene,
+) -> None:
+    home = await here.used_home()
+    shelf = here.attempt(home, state=Shelved(0, "", ADDRESS, "hash"))
+    nova = here.iu.compute
+    nova.servers[shelf.server_id] = replace(nova.servers[shelf.server_id], status="SHELVED_OFFLOADED")
+    # The hub died, or the answer was lost, between the attach and the shelving.
+    here.iu.volumes.hold(home.id, shelf.server_id, "reserved")
+    assert await attached(here, home, home_s=2) == "attached"
+
+
 async def test_a_volume_of_others_is_nobodys_home(here: Scene) -> None:
     marks = {"js2_hub": new_id(), ROLE: "home", USER_ID: ALICE_ID, USER: "alice"}
     other = await here.iu.volumes.create("js2-home-alice", 10, marks)
