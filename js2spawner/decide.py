@@ -302,6 +302,9 @@ def _returning(record: Record, sighting: Sighting, now: Instant) -> Step:
     state = record.state
     assert isinstance(state, Returning)
     match sighting:
+        case UnshelveAnswered(taken=False, why=Failure(name="quota") as why):
+            # What is on the shelf takes no cores and no memory, so there may be none left. It stays where it is.
+            return give_up(record, why, now)
         case UnshelveAnswered():
             # Taken or refused: the next pictures tell what became of it.
             return Step(replace(record, state=replace(state, asked_at=now)))

@@ -114,9 +114,10 @@ class BackWanted:
 
 @dataclass(frozen=True, slots=True)
 class UnshelveAnswered:
-    """Nova took the request to unshelve (`taken`) or refused it."""
+    """Nova took the request to unshelve (`taken`) or refused it, for a reason."""
 
     taken: bool
+    why: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)

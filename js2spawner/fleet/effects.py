@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import CloudError, Gone, Throttled, Unreachable
 from js2spawner.cloud.records import NewServer
-from js2spawner.failures import failure, failure_of
+from js2spawner.failures import Failure, failure, failure_of
 from js2spawner.fleet import names
 from js2spawner.instance import Record
 from js2spawner.sightings import (
@@ -48,7 +48,7 @@ class HomeHands(Protocol):
         """See to it that the home of the record's plan is attached to its instance: HomeAttached or HomeTrouble."""
 
     async def detach(self, record: Record) -> Sighting:
-        """See to it that it is not: HomeDetached or HomeTrouble."""
+        """See to it that it is not: HomeDetached, HomeTrouble, or Tick where that is not wanted any more."""
 
 
 async def about_home(
@@ -107,21 +107,24 @@ class Hands:
 
     async def shelve(self, server_id: str) -> Sighting | None:
         """Ask for it to be shelved. None when nobody knows whether it was: the next pictures tell."""
-        taken = await self._act(server_id, "shelve")
-        return None if taken is None else ShelveAnswered(taken)
+        answer = await self._act(server_id, "shelve")
+        return None if answer is None else ShelveAnswered(answer is True)
 
     async def unshelve(self, server_id: str) -> Sighting | None:
         """Ask for it back. None when nobody knows whether it was asked for: the next pictures tell."""
-        taken = await self._act(server_id, "unshelve")
-        return None if taken is None else UnshelveAnswered(taken)
+        answer = await self._act(server_id, "unshelve")
+        if isinstance(answer, Failure):
+            return UnshelveAnswered(taken=False, why=answer)
+        return None if answer is None else UnshelveAnswered(taken=True)
 
-    async def _act(self, server_id: str, action: str) -> bool | None:
+    async def _act(self, server_id: str, action: str) -> Literal[True] | Failure | None:
+        """True when it was taken, why it was refused, or None when nobody knows."""
         try:
             await self._cloud.compute.act(server_id, action)
         except CloudError as error:
             self._log.warning("instance %s: %s: %s: %s", server_id, action, error.name, error)
             # What could not be asked is asked again; only what Nova refused is an answer.
-            return False if error.certain and not isinstance(error, Throttled | Unreachable) else None
+            return failure_of(error) if error.certain and not isinstance(error, Throttled | Unreachable) else None
         return True
 
     async def confirm(self, server_id: str, now: Callable[[], float]) -> Sighting | None:

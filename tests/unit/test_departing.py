@@ -366,6 +366,16 @@ def test_an_unshelve_that_may_never_have_been_sent_is_sent_again() -> None:
     assert decide(found, busy, T0 + 10).effects == ()
 
 
+def test_a_return_without_quota_is_told_as_that_and_the_instance_stays_where_it_is() -> None:
+    rec = decide(returning(), UnshelveAnswered(taken=False, why=failure("quota")), T0 + 2).record
+    assert reason(rec) == "quota"
+    assert rec.because is not None
+    assert rec.because.policy == "give-up", "a new one in its place would leave it behind"
+    there = decide(rec, Listed(server("SHELVED_OFFLOADED"), T0 + 4), T0 + 4)
+    assert isinstance(there.record.state, Shelved)
+    assert not there.record.set_aside
+
+
 def test_a_return_that_takes_too_long_is_given_up() -> None:
     step = decide(returning(asked_at=T0), Tick(), T0 + LIMITS.return_s + 1)
     assert reason(step.record) == "no-return"

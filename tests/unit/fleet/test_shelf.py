@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from js2spawner.cloud.errors import Conflict, Unreachable
+from js2spawner.cloud.errors import Conflict, QuotaExceeded, Unreachable
 from js2spawner.failures import failure
 from js2spawner.fleet import metrics
 from js2spawner.fleet.fleet import Fleet
@@ -202,6 +202,18 @@ async def test_what_is_set_aside_lets_go_of_the_home_and_is_kept_on_the_shelf(tm
         assert homes.attached == set()
         assert compute.deleted == []
         assert fleet.current(ALICE) is None
+
+
+async def test_a_return_that_is_refused_for_quota_says_so(tmp_path: Path) -> None:
+    compute, homes = Compute(), Homes()
+    async with fleet_over(compute, tmp_path, homes=homes) as fleet:
+        attempt = await put_by(fleet, compute)
+        compute.faults["unshelve"] = [QuotaExceeded("Quota exceeded for cores")]
+        fleet.bring_back(attempt)
+        record = await until(fleet, attempt, lambda r: r.on_shelf)
+        assert record.because is not None
+        assert record.because.name == "quota"
+        await until(fleet, attempt, is_(Shelved))
 
 
 async def test_what_is_on_the_shelf_comes_last_among_the_servers_of_that_name(tmp_path: Path) -> None:
