@@ -29,6 +29,7 @@ from js2spawner.fleet.names import HUB_KEY
 from js2spawner.home_holds import (
     Attach,
     Detach,
+    Disown,
     Done,
     DropHold,
     GiveUp,
@@ -96,9 +97,11 @@ class Attaching:
         """
         return await _Way(self, volume_id, server_id, to_attach, wanted).go(within_s)
 
-    async def detach(self, volume_id: str, server_id: str, within_s: float) -> Failure | None:
-        """See to it that the instance does not have the volume; why not, if it keeps it."""
-        return await _Way(self, volume_id, server_id, to_detach).go(within_s)
+    async def detach(
+        self, volume_id: str, server_id: str, within_s: float, wanted: Callable[[], bool] = lambda: True
+    ) -> Failure | None:
+        """See to it that the instance does not have the volume; why not, if it keeps it. `wanted` as in `attach`."""
+        return await _Way(self, volume_id, server_id, to_detach, wanted).go(within_s)
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
@@ -163,6 +166,8 @@ class Attaching:
                 await volumes.unreserve(home.id)
             case RollBack():
                 await volumes.roll_detaching(home.id)
+            case Disown():
+                await volumes.disown(home.id)
         if not isinstance(step, Attach) and not (isinstance(step, Detach) and step.server_id == server_id):
             self._log.warning("volume %s was stuck (%s): %s", home.id, home.status, type(step).__name__)
 

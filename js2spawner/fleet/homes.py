@@ -28,8 +28,21 @@ from js2spawner.fleet.regions import RegionDesk
 from js2spawner.handshake.messages import DataMount, HomeMount, HomeReport, SeedWish
 from js2spawner.home_copies import BY_SCHEDULE, Snapshot, snapshot_due
 from js2spawner.homes import DELETE_AT, FORMATTED, USED_AT, USED_GB, Home, text_of, worth_marking
-from js2spawner.instance import NO_HOME, HomeUse, Instant, Owner, Record
-from js2spawner.sightings import HomeAttached, HomeDetached, HomeTrouble, Sighting
+from js2spawner.instance import (
+    NO_HOME,
+    Assigned,
+    Booting,
+    Greeted,
+    HomeUse,
+    Instant,
+    Owner,
+    Record,
+    Returning,
+    Running,
+    Shelved,
+    Shelving,
+)
+from js2spawner.sightings import HomeAttached, HomeDetached, HomeTrouble, Sighting, Tick
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -124,14 +137,18 @@ class Homes:
         return HomeAttached()
 
     async def detach(self, record: Record) -> Sighting:
-        """See to it that it has not. As `attach`."""
+        """See to it that it has not. As `attach`; `Tick` when it is back from the shelf, and is to keep it."""
         home, region = record.plan.home, record.plan.region
         if not home.id or not record.server_id:
             return HomeDetached()
         if home.kind == "share":
             return await self._end_access(record)
         within_s = record.plan.deadlines.home_s
-        why = await self._attaching[region].detach(home.id, record.server_id, within_s)
+        why = await self._attaching[region].detach(
+            home.id, record.server_id, within_s, lambda: not self._is_back(record)
+        )
+        if why is not None and self._is_back(record):
+            return Tick()
         if why is not None:
             self.log.warning("%s: attempt %s: %s: %s", record.owner, record.attempt_id, why.name, why.detail)
             return HomeTrouble(why)
@@ -145,8 +162,17 @@ class Homes:
         return HomeDetached()
 
     def _wanted(self, record: Record) -> bool:
-        now = next((each for each in self.records() if each.attempt_id == record.attempt_id), None)
+        now = self._now(record)
         return now is not None and not now.parted
+
+    def _is_back(self, record: Record) -> bool:
+        """Whether it was on the shelf, or on its way there, and was brought back meanwhile."""
+        now = self._now(record)
+        returned = now is not None and isinstance(now.state, Returning | Booting | Greeted | Assigned | Running)
+        return returned and isinstance(record.state, Shelving | Shelved)
+
+    def _now(self, record: Record) -> Record | None:
+        return next((each for each in self.records() if each.attempt_id == record.attempt_id), None)
 
     # ---- the hand-over ----------------------------------------------------------------------------------------------
 

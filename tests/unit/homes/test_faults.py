@@ -18,6 +18,7 @@ from js2spawner.fleet import home_finding
 from js2spawner.handshake.messages import HomeReport
 from js2spawner.homes import DELETE_AT, FORMATTED, ROLE, USED_AT, USER, USER_ID, text_of
 from js2spawner.instance import Ending, HomeUse, Running, Shelved
+from js2spawner.sightings import Tick
 from tests.unit.homes.clouds import HUB, new_id
 from tests.unit.homes.scenes import (
     ALICE,
@@ -386,6 +387,19 @@ async def test_what_lies_on_the_shelf_keeps_a_home_from_nobody_though_the_hub_kn
     # The hub died, or the answer was lost, between the attach and the shelving.
     here.iu.volumes.hold(home.id, shelf.server_id, "reserved")
     assert await attached(here, home, home_s=2) == "attached"
+
+
+async def test_a_home_is_not_taken_from_an_instance_that_was_brought_back_meanwhile(here: Scene) -> None:
+    home = await here.used_home()
+    shelf = here.attempt(home, state=Shelved(0, "", ADDRESS, "hash"))
+    here.iu.volumes.hold(home.id, shelf.server_id, "in-use")
+    # Nova takes nothing from it while it is at work on it.
+    here.iu.faults.errors["detach"] = [Conflict("task_state unshelving")] * 3
+    letting_go = asyncio.create_task(here.homes.detach(shelf))
+    back = replace(shelf, state=Running(0, shelf.server_id, ADDRESS, "hash"))
+    await soon(lambda: here.records.__setitem__(0, back), lambda: "detach" in here.iu.faults.calls)
+    assert await letting_go == Tick()
+    assert here.iu.volumes.volumes[home.id].attached_to == (shelf.server_id,)
 
 
 async def test_a_volume_of_others_is_nobodys_home(here: Scene) -> None:
