@@ -31,13 +31,17 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """One attempt. `accepted_at`: when its create was answered; None before. `sent`: a create is under way."""
+    """One attempt. `accepted_at`: when its create was answered; None before. `sent`: a create is under way.
+
+    `ending_at`: when its deletion began. From then on nobody knows whether the cloud still counts it.
+    """
 
     candidate: Candidate
     size: Size
     accepted_at: Instant | None
     sent: bool
     settled: bool
+    ending_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Ledger:
     size_of: Callable[[Candidate], Size]
     clock: Callable[[], Instant]
     figures: dict[str, Figures] = field(default_factory=dict)
+    # Regions in which something has ended that the figures may count or not.
+    unsure: set[str] = field(default_factory=set)
     _counted: dict[str, _Counted] = field(default_factory=dict)
     # Granted, and not launched yet: by place.
     _held: dict[str, _Held] = field(default_factory=dict)
@@ -70,6 +76,7 @@ class Ledger:
             Size(_most(limits.instances_max), _most(limits.cores_max), _most(limits.ram_mb_max)),
             asked_at,
         )
+        self.unsure.discard(region)
 
     def hold(self, place: Place, candidate: Candidate) -> None:
         """A place was granted."""
@@ -111,16 +118,26 @@ class Ledger:
             accepted_at,
             sent=isinstance(record.state, Planned),
             settled=not isinstance(record.state, Planned | Unsure | Building),
+            ending_at=self._ending_at(before, record),
         )
+
+    def _ending_at(self, before: _Counted | None, record: Record) -> Instant | None:
+        if before is not None and before.ending_at is not None:
+            return before.ending_at
+        return self.clock() if record.over else None
 
     def _end(self, attempt_id: str) -> None:
         counted = self._counted.pop(attempt_id, None)
         if counted is None or counted.accepted_at is None:
             return
-        figures = self.figures.get(counted.candidate.region)
-        if figures is not None and counted.accepted_at <= figures.asked_at:
-            freed = figures.freed.plus(counted.size)
-            self.figures[counted.candidate.region] = replace(figures, freed=freed)
+        region = counted.candidate.region
+        figures = self.figures.get(region)
+        if figures is None or counted.accepted_at > figures.asked_at:
+            return
+        if counted.ending_at is not None and counted.ending_at > figures.asked_at:
+            self.figures[region] = replace(figures, freed=figures.freed.plus(counted.size))
+        else:
+            self.unsure.add(region)
 
     def room(self, region: str) -> tuple[Size, Size]:
         """What is free in a region, and the most there is; everything where nothing is known."""

@@ -33,9 +33,10 @@ from js2spawner.line import (
     doubted_by,
 )
 
-# While somebody waits, figures are asked for again so often; such as are older than that and say "full" are not
-# believed before they are.
+# While somebody waits, figures are asked for again so often, and sooner when something has ended that they may count or
+# not. By those, and by stale ones, nobody is told to wait.
 _ASK_EVERY_S = 5.0
+_ASK_AGAIN_S = 1.0
 _STALE_S = 60.0
 _ANSWER_WITHIN_S = 10.0
 _IN_VAIN_FOR_S = 30.0
@@ -220,17 +221,18 @@ class Outlook:
             return False
         figures = self.ledger.figures.get(region)
         age_s = now - figures.asked_at if figures else float("inf")
-        if age_s < _ASK_EVERY_S or self._in_vain.get(region, 0) > now:
+        fresh_s = _ASK_AGAIN_S if region in self.ledger.unsure else _ASK_EVERY_S
+        if age_s < fresh_s or self._in_vain.get(region, 0) > now:
             return False
-        waits = needed and age_s > _STALE_S
+        waits = needed and (age_s > _STALE_S or region in self.ledger.unsure)
         self._asking[region] = waits
-        self._background.spawn(self._ask_now(region), f"figures of {region}")
+        self._background.spawn(self._ask_now(region, fresh_s), f"figures of {region}")
         return waits
 
-    async def _ask_now(self, region: str) -> None:
+    async def _ask_now(self, region: str, fresh_s: float) -> None:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
-                limits, asked_at = await self._fleet.desks[region].limits(_ASK_EVERY_S)
+                limits, asked_at = await self._fleet.desks[region].limits(fresh_s)
             self.ledger.learn(region, limits, asked_at)
         except (CloudError, TimeoutError):
             self._in_vain[region] = self._clock() + _IN_VAIN_FOR_S
