@@ -226,7 +226,8 @@ class FloatingIp:
 
 @dataclass(frozen=True, slots=True)
 class VolumeAttachment:
-    """Cinder's side of an attachment. `status` is reserved, attaching, attached or detaching."""
+    """Cinder's side of an attachment. `status` is reserved, attaching or attached; at a server on no host there is
+    neither a device nor an instant."""
 
     id: str
     server_id: str
@@ -256,7 +257,7 @@ class Volume:
     @property
     def attached(self) -> bool:
         """Whether a server has it, and is not only about to."""
-        return any(held.attached_at is not None for held in self.attachments)
+        return any(held.status == "attached" for held in self.attachments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,10 +133,11 @@ async def test_a_reservation_for_an_instance_that_never_came_is_dropped(hub: Hub
     assert await hub.homes.attach(record) == HomeAttached()
 
 
-async def test_a_volume_that_is_attaching_for_nobody_is_had_again(hub: Hub) -> None:
+@pytest.mark.parametrize("status", ["attaching", "reserved", "detaching", "in-use"])
+async def test_a_volume_that_is_on_its_way_for_nobody_is_had_again(hub: Hub, status: str) -> None:
     home = await hub.use()
     record = await hub.attempt(home)
-    await hub.spoil(home, status="attaching")
+    await hub.spoil(home, status=status)
     assert await hub.homes.attach(record) == HomeAttached()
 
 

@@ -11,11 +11,11 @@ from js2spawner.devcloud.cinder.common import VOLUME_TYPE, check_room, invalid, 
 from js2spawner.devcloud.cinder.content import grow, pour_out
 from js2spawner.devcloud.clock import iso_micro
 from js2spawner.devcloud.cloud import DevCloud, new_id
-from js2spawner.devcloud.errors import HTML, Refusal
+from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.files import uploaded
 from js2spawner.devcloud.records import Behaviour, Image, Volume
 
-_ACCEPTED = Answer(status=202, content_type=HTML)
+_ACCEPTED = Answer(status=202)
 
 
 async def act_on_volume(call: Call) -> Answer:
@@ -36,6 +36,9 @@ async def act_on_volume(call: Call) -> Answer:
             return _begin_detaching(call, volume)
         case "os-roll_detaching":
             set_status(call.cloud, volume.id, "in-use", only_from="detaching")
+            return _ACCEPTED
+        case "os-detach" if not volume.attachments:
+            call.cloud.store.put(replace(volume, status="available", updated=call.cloud.clock.now()))
             return _ACCEPTED
         case "os-detach" | "os-attach":
             # What Cinder answers when an application credential does this behind Nova's back.
@@ -98,29 +101,38 @@ def _upload(call: Call, volume: Volume, arguments: dict[str, Any]) -> Answer:
     if not isinstance(name, str) or not name:
         raise invalid("os-volume_upload_image", arguments, "'image_name' is a required property")
     if volume.status != "available":
-        raise Refusal(
-            400, f"Invalid volume: Volume {volume.id} status must be available or in-use, but is {volume.status}."
-        )
+        raise Refusal(400, f"Invalid volume: Volume {volume.id} status must be available")
     now = call.cloud.clock.now()
     disk_format = str(arguments.get("disk_format") or "raw")
     image = Image(
-        new_id(), name, call.project_id, "queued", "private", now, now,
+        new_id(), name, call.project_id, "queued", "shared", now, now,
         disk_format=disk_format, container_format=str(arguments.get("container_format") or "bare"),
     )  # fmt: skip
     call.cloud.store.put(image)
     busy = call.cloud.store.put(replace(volume, status="uploading", updated=now))
     call.cloud.life.spawn(_copy(call.cloud, busy, image, call.behaviour or Behaviour()))
-    view = {
+    view: dict[str, Any] = {
         "id": volume.id,
         "updated_at": iso_micro(volume.updated),
         "status": "uploading",
         "display_description": volume.description,
         "size": volume.size_gb,
-        "volume_type": VOLUME_TYPE["name"],
+        "volume_type": {
+            **VOLUME_TYPE,
+            "is_public": True,
+            "extra_specs": {},
+            "qos_specs_id": None,
+            "created_at": iso_micro(now),
+            "updated_at": iso_micro(now),
+            "deleted_at": None,
+            "deleted": False,
+        },
         "image_id": image.id,
         "container_format": image.container_format,
         "disk_format": image.disk_format,
         "image_name": image.name,
+        "protected": False,
+        "visibility": image.visibility,
     }
     return Answer({"os-volume_upload_image": view}, 202)
 

@@ -22,7 +22,7 @@ def volume_in(cloud: DevCloud, project_id: str, volume_id: str) -> Volume | None
     return volume if volume and volume.project_id == project_id else None
 
 
-_OF_STATUS = {"reserved": "reserved", "attaching": "attaching", "in-use": "attached", "detaching": "detaching"}
+_OF_STATUS = {"reserved": "reserved", "attaching": "attaching", "in-use": "attached", "detaching": "attached"}
 
 
 def set_status(cloud: DevCloud, volume_id: str, status: str, *, only_from: str) -> bool:
@@ -47,14 +47,16 @@ def attach(
 ) -> AttachedVolume:
     """Begin to attach: reserved, attaching, in-use. Nova lists the attachment at once.
 
-    At a server that is offloaded it stays reserved until that is on a host again.
+    At a server that is offloaded it is in use at once, on no host.
     """
     used = {known.device for known in server.volumes}
     device = next(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz" if f"/dev/sd{letter}" not in used)
-    attached = replace(plain, device=device)
+    attached = replace(plain, device="" if server.vm_state == OFFLOADED else device)
     cloud.store.put(replace(server, volumes=(*server.volumes, attached), updated=cloud.clock.now()))
     reserve(cloud, volume.id, server.id, attached)
-    if server.vm_state != OFFLOADED:
+    if server.vm_state == OFFLOADED:
+        hold(cloud, server.id, attached)
+    else:
         cloud.life.spawn(_attach(cloud, server.id, attached, behaviour))
     return attached
 
@@ -182,7 +184,7 @@ def hold(cloud: DevCloud, server_id: str, attached: AttachedVolume) -> None:
     volume = cloud.store.get(Volume, attached.volume_id)
     if volume is not None and volume.status in ("reserved", "attaching", "in-use"):
         now = cloud.clock.now()
-        held = VolumeAttachment(attached.attachment_id, server_id, attached.device, now)
+        held = VolumeAttachment(attached.attachment_id, server_id, attached.device, now if attached.device else None)
         cloud.store.put(replace(volume, status="in-use", attachments=(held,), updated=now))
 
 

@@ -30,31 +30,41 @@ async def show_attachment(call: Call) -> Answer:
 
 
 async def create_attachment(call: Call) -> Answer:
-    """Reserve a volume for a server, which need not be there."""
+    """Reserve a volume for a server, which need not be there. What is reserved can be reserved once more."""
     asked = call.member("attachment")
     volume = volume_in(call.cloud, call.project_id, str(asked.get("volume_uuid")))
     if volume is None:
         raise Refusal(404, f"Volume {asked.get('volume_uuid')} could not be found.")
-    if volume.status != "available":
+    if volume.status not in ("available", "reserved"):
         text = (
             f"Volume {volume.id} status must be available or in-use or downloading to reserve, but the current status"
         )
         raise Refusal(400, f"Invalid volume: {text} is {volume.status}.")
     fresh = VolumeAttachment(new_id(), str(asked.get("instance_uuid") or ""), "", None, "reserved")
-    reserved = replace(volume, status="reserved", attachments=(fresh,), updated=call.cloud.clock.now())
+    held = (*volume.attachments, fresh)
+    reserved = replace(volume, status="reserved", attachments=held, updated=call.cloud.clock.now())
     return Answer({"attachment": _view((call.cloud.store.put(reserved), fresh))})
 
 
 async def delete_attachment(call: Call) -> Answer:
     volume, held = _attachment(call)
-    server = call.cloud.store.get(Server, held.server_id)
-    alive = server is not None and server.vm_state != "deleted"
-    if server is not None and alive and any(known.attachment_id == held.id for known in server.volumes):
-        raise Refusal(409, f"Detach volume from instance {server.id} using the Compute API")
+    if held.status != "reserved":
+        _ask_nova(call, held)
     left = tuple(known for known in volume.attachments if known.id != held.id)
     status = volume.status if left else "available"
     call.cloud.store.put(replace(volume, status=status, attachments=left, updated=call.cloud.clock.now()))
-    return Answer({"attachments": [_view((volume, known)) for known in left]})
+    return Answer({"attachments": [_brief((volume, known)) for known in left]})
+
+
+def _ask_nova(call: Call, held: VolumeAttachment) -> None:
+    """Cinder asks it of what is more than reserved, in the caller's name, and an application credential is none."""
+    if call.caller.token.app_credential_id:
+        raise Refusal(500, "The server has either erred or is incapable of performing the requested operation.")
+    server = call.cloud.store.get(Server, held.server_id)
+    if server is None or server.vm_state == "deleted":
+        return
+    if any(known.attachment_id == held.id for known in server.volumes):
+        raise Refusal(409, f"Detach volume from instance {server.id} using the Compute API")
 
 
 def _all(call: Call) -> list[Held]:
@@ -91,7 +101,8 @@ def _view(held: Held) -> dict[str, Any]:
         **_brief(held),
         "attached_at": iso_micro(attachment.attached_at) or "",
         "detached_at": "",
-        "attach_mode": "rw" if attachment.status == "attached" else None,
+        # The text, and not what it stands for.
+        "attach_mode": "rw" if attachment.status == "attached" else "null",
         "connection_info": {},
     }
 

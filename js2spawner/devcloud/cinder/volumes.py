@@ -250,7 +250,7 @@ def _view(call: Call, volume: Volume) -> dict[str, Any]:
                 "volume_id": volume.id,
                 "server_id": held.server_id,
                 "host_name": None,
-                "device": held.device,
+                "device": held.device or None,
                 "attached_at": iso_micro(held.attached_at),
             }
             for held in volume.attachments

@@ -53,7 +53,7 @@ async def attach_volume(call: Call) -> Answer:
     if call.at_least(101):
         return Answer(status=202)
     view = _volume_view(call, server, held)
-    recorded = {"id": key, "serverId": server.id, "volumeId": key, "device": held.device}
+    recorded = {"id": key, "serverId": server.id, "volumeId": key, "device": held.device or None}
     return Answer(
         {"volumeAttachment": recorded | {key: view[key] for key in ("tag", "delete_on_termination") if key in view}}
     )
@@ -68,11 +68,11 @@ async def detach_volume(call: Call) -> Answer:
         let_go(call.cloud, _with_action(call, server, "detach_volume"), held.volume_id)
         return Answer(status=202)
     if volume is None or volume.status != "in-use":
-        status = volume.status if volume else "gone"
+        text = "Volume status must be 'in-use' and attach_status must be 'attached' to detach."
         raise Refusal(
             400,
-            "Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. Volume status must be "
-            f"'in-use' and attach_status must be 'attached' to detach. Currently: status: '{status}'",
+            f"Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. {text} (HTTP 400) "
+            f"(Request-ID: {call.request_id})",
         )
     in_state(server, "detach_volume", *_ATTACHABLE)
     detach(call.cloud, _with_action(call, server, "detach_volume"), volume, call.behaviour or Behaviour())
@@ -135,7 +135,7 @@ async def _refresh(call: Call, server_id: str) -> None:
 
 
 def _volume_view(call: Call, server: Server, held: AttachedVolume) -> dict[str, Any]:
-    view: dict[str, Any] = {"volumeId": held.volume_id, "serverId": server.id, "device": held.device}
+    view: dict[str, Any] = {"volumeId": held.volume_id, "serverId": server.id, "device": held.device or None}
     if not call.at_least(89):
         view["id"] = held.volume_id
     if call.at_least(70):

@@ -174,8 +174,12 @@ def _existing_volume(call: Call, device: dict[str, Any]) -> Volume:
     if volume is None:
         raise Refusal(400, f"Block Device Mapping is Invalid: failed to get volume {key}.")
     if volume.status != "available":
-        text = f"Invalid volume: status must be 'available'. Currently in '{volume.status}'"
-        raise Refusal(400, f"Block Device Mapping is Invalid: {text}")
+        text = f"Volume {key} status must be available or downloading to reserve, but the current status is"
+        raise Refusal(
+            400,
+            f"Invalid volume: Invalid input received: Invalid volume: {text} {volume.status}. (HTTP 400) "
+            f"(Request-ID: {call.request_id})",
+        )
     return volume
 
 
