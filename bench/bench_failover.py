@@ -29,8 +29,8 @@ from stand import GLANCE_EVERY_S, Hub, Stand, standing
 from js2spawner.demo.children import ChildFailed
 from js2spawner.demo.settings import DemoError
 
-FIRST, SECOND = "RegionOne", "RegionTwo"
-FIRST_IN_CATALOG = "here"
+# The first region, as the cloud and as the demo's catalog call it, and the other one in the catalog.
+IN_CLOUD, FIRST, SECOND = "RegionOne", "here", "there"
 OUTAGES = ("fail", "refuse", "hang")
 # A home would bind its user to the region of the first start.
 OPTIONS = {"image": "minimal", "flavor": "m3.tiny", "home": "none"}
@@ -57,22 +57,22 @@ async def measure(stand: Stand, rounds: int) -> Mapping[str, Sequence[Taken]]:
     hub = stand.js2
     await hub.api("POST", "/users", {"usernames": [USER]})
     # The first start signs in to both regions and learns what they have: not what every start takes.
-    await timed(stand, hub)
+    await timed(hub)
     measured: dict[str, list[Taken]] = defaultdict(list)
     for _ in range(rounds):
-        await note(measured, "healthy", stand, hub)
+        await note(measured, "healthy", hub)
         for outage in OUTAGES:
             await put_out(stand, outage)
-            await note(measured, f"{outage}, unnoticed", stand, hub)
+            await note(measured, f"{outage}, unnoticed", hub)
             await until_down(hub, wanted=True)
-            await note(measured, f"{outage}, known", stand, hub)
+            await note(measured, f"{outage}, known", hub)
             await put_out(stand, "")
             await until_down(hub, wanted=False)
     return measured
 
 
-async def note(measured: dict[str, list[Taken]], situation: str, stand: Stand, hub: Hub) -> None:
-    taken = await timed(stand, hub)
+async def note(measured: dict[str, list[Taken]], situation: str, hub: Hub) -> None:
+    taken = await timed(hub)
     expected = FIRST if situation == "healthy" else SECOND
     if taken.region != expected:
         raise RuntimeError(f"{situation}: the server came up in {taken.region}, not in {expected}.")
@@ -80,9 +80,8 @@ async def note(measured: dict[str, list[Taken]], situation: str, stand: Stand, h
     print(f"{situation:>18}: {taken}", flush=True)
 
 
-async def timed(stand: Stand, hub: Hub) -> Taken:
+async def timed(hub: Hub) -> Taken:
     """One start, and its stop. What is left in the region that is out goes once that is back."""
-    before = await servers(stand)
     asked_at, began = time.time(), time.monotonic()
     await hub.api("POST", f"/users/{USER}/server", OPTIONS)
     launches: list[float] = []
@@ -96,7 +95,7 @@ async def timed(stand: Stand, hub: Hub) -> Taken:
             if event.get("ready"):
                 break
     ready_s = time.monotonic() - began
-    region = next(name for name, ids in (await servers(stand)).items() if ids - before[name])
+    region = str((await hub.glance(stalls=False))["running_in"][-1])
     await hub.api("DELETE", f"/users/{USER}/server")
     async with asyncio.timeout(PATIENCE_S):
         while (seen := await hub.glance(stalls=False))["pending"] or seen["ready"]:
@@ -113,25 +112,15 @@ async def events(hub: Hub) -> Any:
                 yield json.loads(line.removeprefix(b"data: "))
 
 
-async def servers(stand: Stand) -> Mapping[str, set[str]]:
-    """The servers of each region, as the cloud itself knows them."""
-    found = {}
-    for region in (FIRST, SECOND):
-        async with stand.session.get(f"{stand.cloud_url}/devcloud/regions/{region}") as answer:
-            answer.raise_for_status()
-            found[region] = {server["id"] for server in (await answer.json())["servers"]}
-    return found
-
-
 async def put_out(stand: Stand, outage: str) -> None:
-    async with stand.session.put(f"{stand.cloud_url}/devcloud/regions/{FIRST}", json={"out": outage}) as answer:
+    async with stand.session.put(f"{stand.cloud_url}/devcloud/regions/{IN_CLOUD}", json={"out": outage}) as answer:
         answer.raise_for_status()
 
 
 async def until_down(hub: Hub, *, wanted: bool) -> None:
     """Wait until the hub knows that the first region is down, or is not."""
     async with asyncio.timeout(PATIENCE_S):
-        while (FIRST_IN_CATALOG in (await hub.glance(stalls=False))["down"]) is not wanted:
+        while (FIRST in (await hub.glance(stalls=False))["down"]) is not wanted:
             await asyncio.sleep(GLANCE_EVERY_S)
 
 

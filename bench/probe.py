@@ -14,6 +14,7 @@ from typing import ClassVar
 from tornado import web
 
 from js2spawner.fleet.configuration import Js2Fleet
+from js2spawner.instance import Running
 
 # A stall shows short by this much at most; looking more often would cost more than an idle hub does.
 _LOOK_EVERY_S = 0.05
@@ -40,6 +41,7 @@ class Glance(web.RequestHandler):
                 "ready": sum(spawner.ready for spawner in spawners),
                 "pending": sum(bool(spawner.pending) for spawner in spawners),
                 "instances": len(fleet.live()) if fleet else 0,
+                "running_in": [r.plan.region for r in fleet.live() if isinstance(r.state, Running)] if fleet else [],
                 "down": [name for name in fleet.desks if fleet.breaker.is_open(name)] if fleet else [],
                 "longest_stall_s": Glance._longest_stall_s,
                 "longest_busy_s": Glance._longest_busy_s,
