@@ -32,10 +32,17 @@ class NotNow(ValueError):
     """It cannot be done at the moment; the message is a sentence for whoever asked."""
 
 
-async def carry_out(handler: Any, js2: Js2Fleet, user: User, server_name: str, wanted: str) -> None:
-    """Do one of ACTIONS. `handler` is the JupyterHub handler of the request. Raises NotNow, HTTPError."""
+async def carry_out(
+    handler: Any, js2: Js2Fleet, user: User, server_name: str, wanted: str, *, attempt_id: str = ""
+) -> None:
+    """Do one of ACTIONS. `handler` is the JupyterHub handler of the request. Raises NotNow, HTTPError.
+
+    `attempt_id`: an earlier instance of the server is meant, which only can be deleted.
+    """
     try:
         match wanted:
+            case "delete" if attempt_id:
+                await (await js2.ready()).end(attempt_id, failure("stopped"))
             case "extend":
                 await user.spawners[server_name].extend()
             case "stop":
@@ -84,10 +91,12 @@ async def _stop(handler: Any, user: User, server_name: str) -> None:
     if spawner.pending == "stop":
         return
     starting = spawner._spawn_future
-    if spawner.pending and starting is not None and not starting.done():
+    interrupted = bool(spawner.pending and starting is not None and not starting.done())
+    if interrupted:
         starting.cancel()
         await asyncio.wait([starting], timeout=_CANCELLED_WITHIN_S)
-    if spawner.active and not spawner.pending:
+    # A start that was cancelled has to be stopped, too: only that gives back what it got so far.
+    if (interrupted or spawner.active) and not spawner.pending:
         await handler.stop_single_user(user, server_name)
 
 

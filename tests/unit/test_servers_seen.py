@@ -20,6 +20,7 @@ from js2spawner.servers_shown import row
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually
 from tests.unit.hubs import ALICE, CloudInMemory, Hub, hub_process, notebook_at
 from tests.unit.lives import ADDRESS as CLOUD_ADDRESS
+from tests.unit.test_spawner_line import SmallCloud, start_of, waits
 
 ADDRESS = "127.99.0.11"
 
@@ -157,7 +158,63 @@ async def test_an_earlier_instance_that_is_still_going_is_listed_beside_the_new_
         await eventually(lambda: hub.fleet.current(ALICE) is not None)
 
 
+async def test_who_deletes_an_older_instance_from_the_shelf_keeps_the_server_that_runs(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        await running(hub)
+        old = on_the_shelf(hub)
+        await hub.user().stop("")
+        record = hub.fleet.get(old)
+        assert record is not None
+        new = hub.fleet.launch(ALICE, replace(record.plan, idle="shelve", flavor="g3.large"), 1).attempt_id
+        listed = await shown(hub)
+        assert [(each["attempt"], each["earlier"]) for each in listed] == [(new, False), (old, True)]
+        assert listed[1]["actions"] == ["delete"]
+        seen = await servers(hub).one(ALICE, old)
+        assert seen is not None
+        assert seen.record == record
+        await carry_out(Asking(hub.app.log), hub.settings, hub.user(), "", "delete", attempt_id=old)
+        ended, kept = hub.fleet.get(old), hub.fleet.get(new)
+        assert ended is not None
+        assert kept is not None
+        assert (ended.over, kept.over) == (True, False)
+        assert kept.plan.idle == "shelve"
+
+
 async def test_what_cannot_be_done_is_a_sentence(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub:
         with pytest.raises(NotNow, match="nothing to extend"):
             await carry_out(Asking(hub.app.log), hub.settings, hub.user(), "", "extend")
+
+
+async def test_who_waits_in_the_line_is_listed_with_the_number_and_may_leave(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, SmallCloud(1)) as hub, notebook_at(ADDRESS):
+        await running(hub)
+        start = await start_of(hub, "bob")
+        spawner = hub.user("bob").spawner
+        # As JupyterHub's handlers mark a start that is under way.
+        spawner._spawn_pending, spawner._spawn_future = True, start
+        start.add_done_callback(lambda _: vars(spawner).update(_spawn_pending=False, _spawn_future=None))
+        await eventually(lambda: waits(hub, "bob"))
+        told = (await shown(hub))[-1]
+        assert (told["user"], told["state"], told["actions"]) == ("bob", "in-line", ["watch", "leave"])
+        assert (told["place"]["text"], told["flavor"], told["su_so_far"]) == ("number 1 of 1", "Small", None)
+        await carry_out(Asking(hub.app.log), hub.settings, hub.user("bob"), "", "leave")
+        assert hub.settings.admission is not None
+        assert hub.settings.admission.owners() == set()
+        assert not spawner.active
+
+
+async def test_a_place_that_is_kept_while_its_user_is_away_can_be_taken_again_or_given_up(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, SmallCloud(1)) as hub, notebook_at(ADDRESS):
+        await running(hub)
+        start = await start_of(hub, "bob")
+        await eventually(lambda: waits(hub, "bob"))
+        # The hub went down: nobody stops anything.
+        start.cancel()
+        await asyncio.wait([start])
+        hub.user("bob").spawner.server = None
+        told = (await shown(hub))[-1]
+        assert (told["user"], told["actions"]) == ("bob", ["back", "leave"])
+        await carry_out(Asking(hub.app.log), hub.settings, hub.user("bob"), "", "leave")
+        assert hub.settings.admission is not None
+        assert hub.settings.admission.owners() == set()
