@@ -1,8 +1,8 @@
 """Who has a home's volume, and what is to be done so that one instance gets it or lets go of it. Pure.
 
 What an ordinary member of a project may do about a volume that is stuck, and no more (Cinder's and Nova's policies):
-have Nova detach it, drop a hold that no server makes good, take back a reservation or a detaching. Resetting its state
-and detaching by force are for administrators.
+have Nova detach it, drop a hold that no server makes good, take back an attaching or a detaching, have Cinder see that
+nobody has it. Resetting its state and detaching by force are for administrators.
 """
 
 from __future__ import annotations
@@ -85,11 +85,16 @@ class RollBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Disown:
+    """It is anything but available, and there is no note of anybody who has it: Cinder is to see that."""
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     failure: Failure
 
 
-Step = Done | Wait | Attach | Detach | DropHold | Unreserve | RollBack | GiveUp
+Step = Done | Wait | Attach | Detach | DropHold | Unreserve | RollBack | Disown | GiveUp
 
 
 def to_attach(seen: Seen) -> Step:
@@ -147,6 +152,8 @@ def _unstuck(seen: Seen) -> Step:
             return DropHold(mine.hold_id)
         case "attaching" if not seen.holders:
             return Unreserve()
-        case "detaching":
+        case "detaching" if seen.holders:
             return RollBack()
+        case "reserved" | "detaching" | "in-use" if not seen.holders:
+            return Disown()
     return Wait()

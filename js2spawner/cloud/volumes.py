@@ -113,6 +113,10 @@ class Volumes:
         """Take back a detaching that has stuck: the volume is in use again, and can be detached once more."""
         await self._act("roll-detaching", volume_id, "os-roll_detaching", None)
 
+    async def disown(self, volume_id: str) -> None:
+        """Make a volume that there is no hold of available again, whatever state it is in."""
+        await self._act("disown-volume", volume_id, "os-detach", {})
+
     # ---- copies -----------------------------------------------------------------------------------------------------
 
     async def upload(self, volume_id: str, image_name: str, disk_format: str) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from js2spawner.cloud.errors import BadCloudConfig, BadRequest, CloudError, Conflict, Gone, NoAnswer
+from js2spawner.cloud.errors import BadCloudConfig, BadRequest, CloudError, Conflict, Gone, NoAnswer, ServerFault
 from js2spawner.cloud.records import (
     Image,
     Server,
@@ -205,6 +205,12 @@ class Cinder:
         if self.volumes[volume_id].status != "detaching":
             raise BadRequest("Invalid volume: Volume status must be 'detaching' to roll back.")
         self.set(volume_id, status="in-use")
+
+    async def disown(self, volume_id: str) -> None:
+        self.faults.before("disown")
+        if any(hold.volume_id == volume_id for hold in self.held):
+            raise ServerFault("The server has either erred or is incapable of performing the requested operation.")
+        self.set(volume_id, status="available")
 
     async def upload(self, volume_id: str, image_name: str, disk_format: str) -> str:
         self.faults.before("upload")

@@ -75,6 +75,18 @@ async def attaching_without_a_hold(here: Scene, home: HomeUse) -> str:
     return await attached(here, home)
 
 
+@row("reserved, detaching or in use, and Cinder knows of nobody who has it", "attached")
+async def held_by_nobody_at_all(here: Scene, home: HomeUse) -> str:
+    became = set()
+    for status in ("reserved", "detaching", "in-use"):
+        record = here.attempt(home)
+        here.iu.volumes.set(home.id, status=status)
+        became.add(outcome(await here.attach(record)))
+        await here.homes.detach(record)
+        here.records.remove(record)
+    return ", ".join(became)
+
+
 @row("attaching to the right instance without an end", "home-slow")
 async def attaching_for_ever(here: Scene, home: HomeUse) -> str:
     here.iu.compute.attaching = "sticks"
