@@ -15,7 +15,7 @@ from js2spawner.cloud.errors import CloudError
 from js2spawner.fleet.background import Background
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.ledger import Ledger
-from js2spawner.instance import Booting, Ended, Record
+from js2spawner.instance import Booting, Ended, Record, Returning, Shelved
 from js2spawner.limits import EVERYONE
 from js2spawner.line import (
     EVERYTHING,
@@ -91,16 +91,17 @@ class Outlook:
         capacity, quota = doubted_by(candidate)
         # Of one that had set out before the doubt, success says nothing: it had its room by then.
         tries = record.attempt_id in self._trying
-        if tries and record.server_id and not (before and before.server_id):
+        came_back = before is not None and isinstance(before.state, Returning)
+        if tries and record.server_id and (came_back or not (before and before.server_id)):
             self._succeed(quota)
-        if isinstance(record.state, Booting) and record.attempt_id not in self._hosted:
+        if isinstance(record.state, Booting):
             self._hosted.add(record.attempt_id)
             self._trying.discard(record.attempt_id)
             if tries:
                 self._succeed(capacity)
-        if record.over and not (before and before.over):
+        if record.parted and not (before and before.parted):
             self._refused(record, {"capacity": capacity, "quota": quota})
-        if isinstance(record.state, Ended):
+        if isinstance(record.state, Ended | Shelved):
             self._trying.discard(record.attempt_id)
             if record.attempt_id in self._hosted:
                 self._hosted.discard(record.attempt_id)
@@ -114,8 +115,7 @@ class Outlook:
                 self._doubts[thing] = doubt
 
     def _refused(self, record: Record, by_failure: Mapping[str, Scarce]) -> None:
-        state = record.state
-        thing = by_failure.get(state.because.name) if hasattr(state, "because") else None
+        thing = by_failure.get(record.because.name) if record.because else None
         if thing is None:
             return
         tried = record.attempt_id in self._trying

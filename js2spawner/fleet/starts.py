@@ -250,6 +250,8 @@ class Start:
 
     async def _next(self, why: Failure, record: Record, journal: Journal) -> Record:
         """The next attempt, or StartFailed when another would not help."""
+        if why.name == "quota" and record.on_shelf:
+            return await self._return_in_turn(record, journal)
         if why.policy == "wait":
             # No failure to its user: it is back at the head of the line.
             journal.say(f"{why.sentence} You are next in the line.")
@@ -265,6 +267,16 @@ class Start:
         if why.policy == "again":
             await self._gone(record)
         return await self._launch(journal)
+
+    async def _return_in_turn(self, record: Record, journal: Journal) -> Record:
+        """There is no room for what is on the shelf: it waits for that as a new one would, and is still the same."""
+        journal.say("There is no room to bring your instance back. You are next in the line.")
+        self._wish = replace(self._wish, candidates=(Candidate(record.plan.region, record.plan.flavor),))
+        with self._told():
+            granted = await self._line.enter(self._wish, journal, self._place)
+        self._place = granted.place
+        self._line.settle(granted, record)
+        return self._fleet.bring_back(record.attempt_id) or record
 
     async def _gone(self, record: Record) -> None:
         """Wait a little for the failed instance to be gone: until then it counts against the quota."""

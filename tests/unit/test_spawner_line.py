@@ -11,8 +11,9 @@ import pytest
 
 from js2spawner.cloud.errors import CloudError, QuotaExceeded, Unreachable
 from js2spawner.cloud.records import Limits, NewServer
-from js2spawner.instance import Owner
-from tests.unit.fleet.stand_ins import DEADLINE_S, eventually
+from js2spawner.instance import Booting, Owner, Shelved
+from js2spawner.sightings import Left
+from tests.unit.fleet.stand_ins import DEADLINE_S, eventually, until
 from tests.unit.hubs import CATALOG, CloudInMemory, FleetInMemory, Hub, hub_process, notebook_at
 
 ADDRESS = "127.99.0.19"
@@ -202,3 +203,23 @@ async def test_another_choice_after_a_restart_is_another_place(tmp_path: Path) -
             assert hub.settings.admission.where(BOB).place.id != kept.id
             start.cancel()
             await asyncio.wait([start])
+
+
+async def test_what_is_on_the_shelf_waits_for_room_and_comes_back_itself(tmp_path: Path) -> None:
+    cloud = CloudInMemory()
+    async with hub_process(tmp_path, cloud) as hub, notebook_at(ADDRESS):
+        await runs(hub, "bob", await start_of(hub, "bob"))
+        await runs(hub, "alice", await start_of(hub, "alice", image="shelved"))
+        shelf = hub.user().spawner.record
+        await hub.user().stop()
+        hub.fleet.feed(shelf.attempt_id, Left(clean=True))
+        await until(hub.fleet, shelf.attempt_id, lambda r: isinstance(r.state, Shelved))
+        cloud.faults["unshelve"] = [QuotaExceeded("Quota exceeded for cores")]
+        start = await start_of(hub, "alice", image="shelved")
+        await eventually(lambda: waits(hub, "alice"))
+        assert await hub.user().spawner.poll() is None
+        await hub.user("bob").stop()
+        await until(hub.fleet, shelf.attempt_id, lambda r: isinstance(r.state, Booting))
+        assert len(cloud.created) == 2
+        start.cancel()
+        await asyncio.wait([start])
