@@ -90,7 +90,7 @@ class ServersHandler(_OfServers):
 
 
 class ServerHandler(_OfServers):
-    """One server: GET tells of it, POST `do` (one of ACTIONS) does something to it."""
+    """One server: GET tells of it, POST `do` (one of ACTIONS) does something to it, or to an earlier `attempt`."""
 
     async def get(self, user_name: str, server_name: str | None = None) -> None:
         await self._show(user_name, server_name or "")
@@ -105,16 +105,17 @@ class ServerHandler(_OfServers):
 
     @needs_scope("servers")
     async def _act(self, user_name: str, server_name: str) -> None:
-        user, told = await self._find(user_name, server_name)
-        wanted = self._wanted()
+        wanted, attempt_id = self._wanted()
+        user, told = await self._find(user_name, server_name, attempt_id)
         if wanted == "start" and "back" in told["actions"]:
             # What is kept for this server, on the shelf or in the line, is what a start of it finds.
             wanted = "back"
         if wanted not in told["actions"]:
             sentence = f"This cannot be done now: the server is {told['state_text']}."
             raise web.HTTPError(409, "%s", sentence)
+        of_earlier = attempt_id if told["earlier"] else ""
         try:
-            await carry_out(self, self._js2, user, server_name, wanted)
+            await carry_out(self, self._js2, user, server_name, wanted, attempt_id=of_earlier)
         except NotNow as error:
             # The sentence goes in as an argument: a "%" in it is no formatting.
             raise web.HTTPError(409, "%s", str(error)) from None
@@ -125,21 +126,22 @@ class ServerHandler(_OfServers):
         path = url_path_join(user.escaped_name, url_escape_path(server_name)).strip("/")
         self.redirect(f"{self.hub.base_url}{ACTIONS[wanted].format(path=path)}", status=303)
 
-    def _wanted(self) -> str:
+    def _wanted(self) -> tuple[str, str]:
+        """What is to be done, and the attempt it is about where that is named."""
         if not self.request.headers.get("Content-Type", "").startswith("application/json"):
-            return str(self.get_body_argument("do", ""))
+            return str(self.get_body_argument("do", "")), str(self.get_body_argument("attempt", ""))
         try:
             told = json.loads(self.request.body[: _BODY_AT_MOST + 1])
         except (ValueError, RecursionError):
             told = None
-        wanted = told.get("do") if isinstance(told, dict) else None
-        if not isinstance(wanted, str) or wanted not in ACTIONS:
+        wanted, attempt_id = (told.get("do"), told.get("attempt", "")) if isinstance(told, dict) else (None, "")
+        if not isinstance(wanted, str) or wanted not in ACTIONS or not isinstance(attempt_id, str):
             raise web.HTTPError(400, "%s", f'The body must be {{"do": one of {", ".join(ACTIONS)}}}.')
-        return wanted
+        return wanted, attempt_id
 
-    async def _find(self, user_name: str, server_name: str) -> tuple[User, dict[str, Any]]:
+    async def _find(self, user_name: str, server_name: str, attempt_id: str = "") -> tuple[User, dict[str, Any]]:
         user = self.find_user(user_name)
-        seen = await self._servers().one(Owner(user_name, server_name)) if user is not None else None
+        seen = await self._servers().one(Owner(user_name, server_name), attempt_id) if user is not None else None
         if user is None or seen is None or (seen.record is None and server_name not in {"", *user.orm_spawners}):
             raise web.HTTPError(404, "There is no such server.")
         return user, row(seen, time.time())

@@ -60,9 +60,10 @@ class Servers:
         owners = {Owner(user.name, name) for name in user.orm_spawners} | {Owner(user.name, "")}
         return await self._seen(owners | {record.owner for record in self._live() if record.owner.user == user.name})
 
-    async def one(self, owner: Owner) -> Seen | None:
-        """One server: what it is now, rather than an earlier instance of it that is still being deleted."""
-        return next(iter(await self._seen({owner})), None)
+    async def one(self, owner: Owner, attempt_id: str = "") -> Seen | None:
+        """One server: what it is now, rather than an earlier instance of it, unless that attempt is asked for."""
+        every = await self._seen({owner})
+        return next((s for s in every if not attempt_id or (s.record and s.record.attempt_id == attempt_id)), None)
 
     async def limits_of(self, user: User) -> list[str]:
         """How much of what somebody may have is in use, in sentences."""
@@ -115,7 +116,8 @@ class Servers:
         if standing is not None and current is None:
             seen = replace(seen, place=_place(standing), terms=_wanted_terms(self._js2.catalog, standing.place))
         earlier = [record for record in records if record is not newest]
-        return [seen, *(self._one(owner, title, record, None, orm_spawner) for record in earlier)]
+        shown = (self._one(owner, title, record, None, orm_spawner) for record in earlier)
+        return [seen, *(replace(each, earlier=True) for each in shown)]
 
     def _one(
         self,

@@ -58,7 +58,7 @@ class Seen:
     """One server, as everybody who knows of it says.
 
     `place` is its place in the line, `lease` its lease as pages get it; `health` and `home` are its guest's own words.
-    `may_open`: whoever looks may use it. `stopping`: JupyterHub is at it.
+    `may_open`: whoever looks may use it. `stopping`: JupyterHub is at it. `earlier`: the server is another one now.
     """
 
     owner: Owner
@@ -72,6 +72,7 @@ class Seen:
     saving: bool = False
     stopping: bool = False
     may_open: bool = True
+    earlier: bool = False
 
 
 def state_of(seen: Seen) -> str:
@@ -124,7 +125,8 @@ def row(seen: Seen, now: Instant) -> dict[str, Any]:
     }
     if record is not None:
         told |= _of_record(record, seen, now)
-    told["actions"] = _actions(seen, state, told["then"])
+    told["earlier"] = seen.earlier
+    told["actions"] = _of_earlier(state) if seen.earlier else _actions(seen, state, told["then"])
     return told
 
 
@@ -202,6 +204,11 @@ def _actions(seen: Seen, state: str, then: str | None) -> list[str]:
         case "stopped":
             return ["start", "remove"] if seen.owner.server else ["start"]
     return []
+
+
+def _of_earlier(state: str) -> list[str]:
+    """What can be done with an instance that its server is not any more: it waits on the shelf for its end."""
+    return ["delete"] if state == "shelved" else []
 
 
 def listed(rows: Sequence[dict[str, Any]], query: str = "", most: int = 300) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tests.unit.hubs import ALICE, CloudInMemory, Hub, hub_process, notebook_at
 from tests.unit.lives import ADDRESS as CLOUD_ADDRESS
 from tests.unit.test_spawner_line import SmallCloud, start_of, waits
 
-ADDRESS = "127.99.0.11"
+ADDRESS = "127.99.0.23"
 
 
 @pytest.fixture(autouse=True)
