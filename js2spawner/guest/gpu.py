@@ -23,6 +23,8 @@ from .vitals import Gpu, parse_gpus
 QUERY = "name,utilization.gpu,memory.used,memory.total"
 PATIENCE_S = 10.0
 PROOF_S = 120.0
+# Its driver is up once it answers: memory that is not there by then will not come.
+MEMORY_PATIENCE_S = 20.0
 LOOK_EVERY_S = 1.0
 MOST_SAID = 16 * 1024
 ENVIRONMENTS = Path("/opt/js2")
@@ -104,12 +106,17 @@ class Gpus:
         return parse_gpus(os.pread(answer, MOST_SAID, 0).decode(errors="replace")) if status == 0 else []
 
     def wait_for(self, machine: Machine, meanwhile: Callable[[], None], patience_s: float) -> None:
-        """Wait until one answers with its name and some memory. Raises NoGpu."""
-        until = machine.clock() + patience_s
+        """Wait until one answers with its name and some memory. Raises NoGpu.
+
+        One that does not answer may still be coming up, and has `patience_s`.
+        """
+        until, answers = machine.clock() + patience_s, False
         while True:
             found = self.now()
             if any(gpu.memory_total_mb > 0 for gpu in found):
                 return
+            if found and not answers:
+                until, answers = min(until, machine.clock() + MEMORY_PATIENCE_S), True
             if machine.clock() >= until:
                 if self._stuck is not None:
                     raise NoGpu("nvidia-smi hangs, and so does the GPU's driver.")

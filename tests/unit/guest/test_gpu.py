@@ -61,6 +61,17 @@ def test_one_without_memory_and_one_that_does_not_answer_are_told_apart(tmp_path
     assert waited(tmp_path) == "The GPU has no memory."
 
 
+def test_a_driver_that_is_up_and_shows_no_memory_is_not_waited_for_as_long_as_one_that_may_still_come(
+    tmp_path: Path,
+) -> None:
+    for lines, longest_s in (("exit 9", 180.0), ("echo 'GRID A100X-20C, 0, 0, 0'", 20.0)):
+        program(tmp_path / "nvidia-smi", lines)
+        wait = Wait()
+        with pytest.raises(NoGpu):
+            Gpus(str(tmp_path)).wait_for(wait.machine(), lambda: None, 180.0)
+        assert wait.now == longest_s
+
+
 def test_it_is_reported_while_a_gpu_is_waited_for(tmp_path: Path) -> None:
     reports: list[int] = []
     with pytest.raises(NoGpu):
