@@ -178,6 +178,10 @@ class Start:
                 with self._told():
                     plan = await self._request.plan(granted.candidate)
                 self._launched += 1
+                if plan.home.id:
+                    # It was perhaps made only now, and binds what comes after this attempt to where it lies.
+                    here = tuple(each for each in self._wish.candidates if each.region == plan.region)
+                    self._wish = replace(self._wish, candidates=here)
                 record = self._fleet.launch(self._owner, plan, self._launched)
                 self._on_attempt(record)
             except CloudError as error:

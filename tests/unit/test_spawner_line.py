@@ -11,10 +11,13 @@ import pytest
 
 from js2spawner.cloud.errors import CloudError, QuotaExceeded, Unreachable
 from js2spawner.cloud.records import Limits, NewServer
-from js2spawner.instance import Booting, Owner, Shelved
+from js2spawner.failures import failure
+from js2spawner.fleet.home_finding import HomeFailed
+from js2spawner.instance import Booting, HomeUse, Owner, Shelved
 from js2spawner.sightings import Left
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually, until
 from tests.unit.hubs import CATALOG, CloudInMemory, FleetInMemory, Hub, hub_process, notebook_at
+from tests.unit.lives import HOME
 
 ADDRESS = "127.99.0.19"
 BOB, CAROL = Owner("bob", ""), Owner("carol", "")
@@ -115,6 +118,33 @@ async def test_what_the_first_region_cannot_the_next_one_does_at_once(
         await eventually(lambda: len(far.created) == 1)
         record = await hub.attempt(number=2)
         assert record.plan.region == "TACC"
+        start.cancel()
+        await asyncio.wait([start])
+        await hub.user("alice").stop()
+
+
+async def test_who_got_a_first_home_in_a_region_that_is_full_waits_there(
+    tmp_path: Path, far: CloudInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = CloudInMemory()
+    near.faults["create"] = [QuotaExceeded("cores")]
+    for cloud in (near, far):
+        kept = cloud.images.kept
+        kept["i1"] = replace(kept["i1"], os_hash_algo="sha512", os_hash_value="5" * 128)
+
+    async def use(_owner: Owner, _mark: str, _terms: Any, regions: tuple[Any, ...], _wanted: bool) -> Any:
+        if len(regions) > 1:
+            return HomeUse("volume"), None
+        if regions[0].name != "IU":
+            raise HomeFailed(failure("home-elsewhere"))
+        return HOME, "IU"
+
+    async with hub_process(tmp_path, near) as hub:
+        monkeypatch.setattr(hub.settings.homes, "use", use)
+        start = await start_of(hub, "alice")
+        await eventually(lambda: waits(hub, "alice") or start.done())
+        assert not start.done()
+        assert far.created == []
         start.cancel()
         await asyncio.wait([start])
         await hub.user("alice").stop()
