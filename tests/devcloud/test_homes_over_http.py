@@ -112,12 +112,16 @@ async def test_a_home_is_made_attached_and_let_go_of(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("status", ["in-use", "detaching"])
-async def test_what_somebody_who_is_gone_holds_is_had_again(hub: Hub, status: str) -> None:
+async def test_what_somebody_who_is_gone_holds_is_told_of_and_left_to_an_administrator(hub: Hub, status: str) -> None:
+    """Cinder asks Nova about it in the caller's name, and no application credential is good for that."""
     home = await hub.use()
     record = await hub.attempt(home)
     await hub.homes.attach(record)
     await hub.homes.detach(record)
     await hub.spoil(home, status=status, attached_to=NOBODY)
+    assert isinstance(await hub.homes.attach(record), HomeTrouble)
+    assert [held["server_id"] for held in (await hub.shown(home))["attachments"]] == [NOBODY]
+    await hub.spoil(home, status="available", attached_to="")
     assert await hub.homes.attach(record) == HomeAttached()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from js2spawner.devcloud.calls import Answer, Call, Route
-from js2spawner.devcloud.cinder.attaching import set_status
+from js2spawner.devcloud.cinder.attaching import release, set_status
 from js2spawner.devcloud.cinder.common import VOLUME_TYPE, check_room, invalid, volume_of
 from js2spawner.devcloud.cinder.content import grow, pour_out
 from js2spawner.devcloud.clock import iso_micro
@@ -39,6 +39,9 @@ async def act_on_volume(call: Call) -> Answer:
             return _ACCEPTED
         case "os-detach" if not volume.attachments:
             call.cloud.store.put(replace(volume, status="available", updated=call.cloud.clock.now()))
+            return _ACCEPTED
+        case "os-detach" if not volume.attachments:
+            release(call.cloud, volume.id)
             return _ACCEPTED
         case "os-detach" | "os-attach":
             # What Cinder answers when an application credential does this behind Nova's back.

@@ -48,7 +48,8 @@ async def create_attachment(call: Call) -> Answer:
 
 async def delete_attachment(call: Call) -> Answer:
     volume, held = _attachment(call)
-    if held.status != "reserved":
+    # What is on no host is connected to nothing.
+    if held.status == "attaching" or held.attached_at is not None:
         _ask_nova(call, held)
     left = tuple(known for known in volume.attachments if known.id != held.id)
     status = volume.status if left else "available"

@@ -41,7 +41,7 @@ async def list_rules(call: Call) -> Answer:
         raise Refusal(400, "The parameter 'share_id' is required.")
     share = call.cloud.store.get(Share, share_id)
     if share is None or share.project_id != call.project_id:
-        raise Refusal(404, f"Share {share_id} could not be found.")
+        raise Refusal(400, f"Share {share_id} not found.")
     return Answer({"access_list": [_view(rule) for rule in share.rules]})
 
 
