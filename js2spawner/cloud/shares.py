@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .caller import Call, Caller, path
-from .errors import Gone
+from .errors import BadRequest, Gone
 from .reading import Json, instant, objects, read, strings, text, words
 from .records import Share, ShareAccess
 
@@ -85,7 +85,13 @@ class Shares:
     async def accesses(self, share_id: str) -> tuple[ShareAccess, ...]:
         """The rules of a share, with the keys of CephX users: never to be logged or kept."""
         call = self._request("list-access", "GET", path("share-access-rules"), params={"share_id": share_id})
-        answer = await self._caller.call(call)
+        try:
+            answer = await self._caller.call(call)
+        except BadRequest as refused:
+            # Manila 23 of a share that is no more: 400 "Share … not found."
+            if "not found" not in refused.detail:
+                raise
+            raise Gone(refused.detail) from None
         return tuple(read(access_from_json, each, "access rule") for each in objects(answer, "access_list"))
 
     async def allow(

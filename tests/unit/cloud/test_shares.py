@@ -64,6 +64,15 @@ async def test_a_user_of_cephx_gets_a_key_that_shows_in_no_repr_and_no_log(
     assert "AQDsecret" not in repr(rule) + caplog.text
 
 
+async def test_the_rules_of_a_share_that_is_no_more_are_gone_though_manila_calls_the_question_bad(
+    shares: Shares, stand_in: StandIn
+) -> None:
+    refused = {"badRequest": {"code": 400, "message": "Share s not found."}}
+    stand_in.on("GET", "/share/v2/share-access-rules", refused, status=400)
+    with pytest.raises(errors.Gone):
+        await shares.accesses("s")
+
+
 async def test_access_is_given_and_taken_back(shares: Shares, stand_in: StandIn) -> None:
     stand_in.on("POST", f"{SHARES}/s/action", {"access": {**RULE, "state": "queued_to_apply"}}, "")
     assert (await shares.allow("s", "ip", "10.0.0.9", metadata={"js2_hub": "h"})).state == "queued_to_apply"
