@@ -327,6 +327,7 @@ class Js2Spawner(OnPages, WithTurns, Spawner):
     async def delete_forever(self) -> None:
         """The server, or its user, is removed: whatever of it is still kept somewhere ends."""
         fleet = await self.hub_fleet.ready()
+        self.leave_line()
         for record in fleet.of(self.owner):
             await fleet.end(record.attempt_id, failure("stopped"))
 

@@ -216,6 +216,23 @@ async def test_a_restarted_hub_keeps_the_order_of_the_line(tmp_path: Path) -> No
             await runs(hub, "carol", carol)
 
 
+async def test_a_removed_server_keeps_no_place(tmp_path: Path) -> None:
+    cloud = SmallCloud(1)
+    async with notebook_at(ADDRESS):
+        async with hub_process(tmp_path, cloud) as hub:
+            await runs(hub, "alice", await start_of(hub, "alice"))
+            start = await start_of(hub, "bob")
+            await eventually(lambda: waits(hub, "bob"))
+            await hub.fleet.saved()
+            start.cancel()
+            await asyncio.wait([start])
+        async with hub_process(tmp_path, cloud) as hub:
+            assert hub.settings.admission.where(BOB) is not None
+            await hub.user("bob").spawner.delete_forever()
+            assert hub.settings.admission.where(BOB) is None
+            await hub.until_ready()
+
+
 async def test_another_choice_after_a_restart_is_another_place(tmp_path: Path) -> None:
     cloud = SmallCloud(1)
     async with notebook_at(ADDRESS):
