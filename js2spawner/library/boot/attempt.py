@@ -29,14 +29,16 @@ class Boot:
 
 
 class OneAttempt:
-    """A `handshake.book.Book` with one attempt in it, whose assignment is there from the start."""
+    """A `handshake.book.Book` with one attempt in it, whose assignment is there from the start or is given later."""
 
-    def __init__(self, server_id: str, given: Assignment, clock: Callable[[], float]) -> None:
+    def __init__(self, server_id: str, given: Assignment | None, clock: Callable[[], float]) -> None:
         self.id = "test-" + secrets.token_hex(6)
         self.ticket = tickets.mint()
         self.boots: list[Boot] = []
         self.quarantined = ""
         self._given = given
+        self._orders = Orders()
+        self._has_word = False
         self._clock = clock
         self._changed = asyncio.Condition()
         # Through QEMU, the guest's connections come from this machine itself.
@@ -47,6 +49,16 @@ class OneAttempt:
     def boot(self) -> Boot | None:
         return self.boots[-1] if self.boots else None
 
+    async def give(self, assignment: Assignment) -> None:
+        """What the attempt is to become; it is delivered at once."""
+        self._given = assignment
+        await self._notify()
+
+    async def order(self, orders: Orders) -> None:
+        """What every report is answered from now on; the next one is asked for."""
+        self._orders, self._has_word = orders, True
+        await self._notify()
+
     def expected(self, attempt_id: str) -> Expected | None:
         return self._expected if attempt_id == self.id else None
 
@@ -54,7 +66,7 @@ class OneAttempt:
         taken = self._expected.assignment_taken
         if hello.boot_id not in [boot.id for boot in self.boots] and len(self.boots) < BOOTS_AT_MOST:
             self.boots.append(Boot(hello.boot_id, self._clock()))
-            if taken:
+            if taken and self._given is not None:
                 # As the hub does it: given again to another boot, under another id.
                 self._given = dataclasses.replace(self._given, id=secrets.token_hex(8))
                 taken = False
@@ -74,8 +86,8 @@ class OneAttempt:
         except TimeoutError:
             pass
 
-    def has_word(self, attempt_id: str) -> bool:  # noqa: ARG002 - nothing is ever ordered
-        return False
+    def has_word(self, attempt_id: str) -> bool:  # noqa: ARG002 - there is one
+        return self._has_word
 
     async def report(self, attempt_id: str, report: Report) -> Orders:  # noqa: ARG002 - there is one
         boot = self.boot
@@ -85,12 +97,16 @@ class OneAttempt:
             boot.stages.setdefault(report.stage, now)
             began = now - report.health.uptime_s
             boot.kernel_at = began if boot.kernel_at is None else min(boot.kernel_at, began)
-        taken = self._expected.assignment_taken or report.assignment_id == self._given.id
-        await self._change(assignment_taken=taken)
-        return Orders()
+        given_id = None if self._given is None else self._given.id
+        self._has_word = False
+        await self._change(assignment_taken=self._expected.assignment_taken or report.assignment_id == given_id)
+        return self._orders
 
     async def _change(self, *, channel_hash: str | None = None, assignment_taken: bool) -> None:
         channel = self._expected.channel_hash if channel_hash is None else channel_hash
         self._expected = dataclasses.replace(self._expected, channel_hash=channel, assignment_taken=assignment_taken)
+        await self._notify()
+
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()

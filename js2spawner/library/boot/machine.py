@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from js2spawner.library.boot.console import Console
 from js2spawner.library.boot.emulator import accelerator
@@ -29,6 +29,8 @@ NOTEBOOK_PORT = 8888
 MAC = "52:54:00:12:34:56"
 PRISTINE = "js2-pristine"
 """Serial number under which a machine finds the disk as it was built."""
+VIRTIO_SERIAL = 20
+"""As many characters of a serial a disk on virtio-blk shows (VIRTIO_BLK_ID_BYTES, linux/virtio_blk.h)."""
 
 _RELAY = Path(__file__).with_name("relay.py")
 # QEMU's plain processor is older than what wheels are built for: NumPy's kernel dies on it (x86-64-v2 is the least).
@@ -37,6 +39,9 @@ _TOOL_DEADLINE_S = 120.0
 _CONTROL_DEADLINE_S = 30.0
 _CONTROL_LINE_BYTES = 64 * 1024
 GIB = 1024**3
+
+
+Bus = Literal["virtio", "scsi"]
 
 
 class MachineEnded(Exception):
@@ -102,8 +107,26 @@ class Machine:
         """Unplug it again: a boot with two disks of one label would not know which to take. Raises MachineEnded."""
         await self._order(("device_del", {"id": PRISTINE}))
 
-    async def _order(self, *orders: tuple[str, dict[str, Any]]) -> None:
-        """QEMU's own protocol (QMP): a greeting, capabilities, then an answer to each order among events."""
+    async def plug(self, disk: Path, volume_id: str, bus: Bus) -> None:
+        """Plug in a volume, a raw file, as Nova does it: with its id as serial. Raises MachineEnded."""
+        name = _volume(volume_id)
+        node = {"driver": "raw", "node-name": name, "file": {"driver": "file", "filename": str(disk)}}
+        device = {"driver": "virtio-blk-pci", "drive": name, "id": name, "serial": volume_id[:VIRTIO_SERIAL]}
+        if bus == "scsi":
+            device |= {"driver": "scsi-hd", "bus": "scsi.0", "serial": volume_id}
+        await self._order(("blockdev-add", node), ("device_add", device))
+
+    async def unplug(self, volume_id: str) -> None:
+        """Have the machine let go of a volume. Raises MachineEnded when it does not."""
+        name = _volume(volume_id)
+        await self._order(("device_del", {"id": name}), gone=name)
+        await self._order(("blockdev-del", {"node-name": name}))
+
+    async def _order(self, *orders: tuple[str, dict[str, Any]], gone: str = "") -> None:
+        """QEMU's own protocol (QMP): a greeting, capabilities, then an answer to each order among events.
+
+        `gone` is a device whose end is waited for.
+        """
         try:
             async with asyncio.timeout(_CONTROL_DEADLINE_S):
                 reader, writer = await asyncio.open_unix_connection(self._control, limit=_CONTROL_LINE_BYTES)
@@ -114,8 +137,23 @@ class Machine:
                         while "return" not in (answer := json.loads(await reader.readline() or b"{}")):
                             if "event" not in answer:
                                 raise MachineEnded(f"QEMU refused {name}: {answer.get('error', {}).get('desc', '?')}")
+                            gone = "" if _ended(answer) == gone else gone
+                    while gone:
+                        told = json.loads(await reader.readline())
+                        gone = "" if _ended(told) == gone else gone
         except (OSError, ValueError, TimeoutError) as problem:
             raise MachineEnded(f"QEMU does not answer ({type(problem).__name__})") from problem
+
+
+def _volume(volume_id: str) -> str:
+    """QEMU's names begin with a letter and have at most 31 characters."""
+    return f"volume-{volume_id[:VIRTIO_SERIAL]}"
+
+
+def _ended(told: dict[str, Any]) -> str | None:
+    """The device that the machine has let go of, if this is QEMU's word for that."""
+    device = told.get("data", {}).get("device") if told.get("event") == "DEVICE_DELETED" else None
+    return None if device is None else str(device)
 
 
 @asynccontextmanager

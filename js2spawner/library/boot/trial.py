@@ -208,7 +208,7 @@ class Trial:
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="js2-boot-", ignore_cleanup_errors=True))
             )
             token, server_id = secrets.token_urlsafe(24), str(uuid.uuid4())
-            attempt = OneAttempt(server_id, _assignment(token), time.monotonic)
+            attempt = OneAttempt(server_id, self._assignment(token), time.monotonic)
             console = Console((attempt.ticket, token))
             authority = Authority.open(folder / "authority", HUB_AS_SEEN)
             handshake = HandshakeServer(
@@ -233,6 +233,10 @@ class Trial:
             running = await stack.enter_async_context(machine.power_on(plan, folder, console))
             server = await stack.enter_async_context(Jupyter(f"{running.url}/user/{USER}", token))
             yield Stand(running, console, attempt, server, {"ticket": attempt.ticket, "server's token": token})
+
+    def _assignment(self, token: str) -> Assignment | None:
+        """What the machine is given with its first hello."""
+        return assignment(token)
 
     async def _until(self, stand: Stand, what: str, condition: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s
@@ -281,7 +285,8 @@ async def _order_reboot(server: Jupyter) -> None:
             await kernel.run(code, 90)
 
 
-def _assignment(token: str) -> Assignment:
+def assignment(token: str) -> Assignment:
+    """The server of a test's user, with the server's token."""
     return Assignment(
         id=secrets.token_hex(8),
         user_name=USER,

@@ -14,7 +14,7 @@ import pytest
 
 from js2spawner.handshake import desk, tickets
 from js2spawner.handshake.desk import Verdict
-from js2spawner.handshake.messages import Assignment, report_from
+from js2spawner.handshake.messages import Assignment, Orders, report_from
 from js2spawner.library.boot import emulator, relay, search
 from js2spawner.library.boot.attempt import BOOTS_AT_MOST, OneAttempt
 from js2spawner.library.boot.console import HEAD_BYTES, TAIL_BYTES, Console
@@ -56,10 +56,10 @@ def given(attempt: OneAttempt) -> Assignment:
     return told
 
 
-async def reports(attempt: OneAttempt, stage: str, uptime_s: float = 5.0) -> None:
+async def reports(attempt: OneAttempt, stage: str, uptime_s: float = 5.0) -> Orders:
     health = dict.fromkeys(("load1", "memory_used_mb", "memory_total_mb", "disk_used_gb", "disk_total_gb"), 1.0)
     told = books.report_json(stage=stage, assignment=given(attempt).id, health={**health, "uptime_s": uptime_s})
-    await attempt.report(attempt.id, report_from(json.dumps(told).encode()))
+    return await attempt.report(attempt.id, report_from(json.dumps(told).encode()))
 
 
 async def test_the_assignment_is_there_for_the_first_hello(attempt: OneAttempt) -> None:
@@ -77,6 +77,19 @@ async def test_after_a_reboot_it_is_given_again_under_another_id(attempt: OneAtt
     expected = attempt.expected(attempt.id)
     assert expected is not None
     assert not expected.assignment_taken
+
+
+async def test_an_assignment_may_come_later_and_an_order_is_a_word_until_it_was_answered(clock: Clock) -> None:
+    attempt = OneAttempt(books.SERVER_ID, None, clock)
+    await says_hello(attempt, FIRST)
+    assert attempt.assignment(attempt.id) is None
+    await attempt.give(books.assignment())
+    assert not attempt.has_word(attempt.id)
+    await attempt.order(Orders(leave_within_s=30.0))
+    assert attempt.has_word(attempt.id)
+    assert await reports(attempt, "listening") == Orders(leave_within_s=30.0)
+    assert not attempt.has_word(attempt.id)
+    assert await says_hello(attempt, FIRST) is Verdict.AGAIN
 
 
 async def test_a_hello_that_is_repeated_is_no_other_boot(attempt: OneAttempt) -> None:
