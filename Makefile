@@ -7,7 +7,7 @@ BIN := .venv/bin
 CLOUD ?= devcloud
 
 .PHONY: install demo test unit browser lint format bench docs lock clean \
-	openstack openstack-down openstack-prepare test-contract test-openstack test-boot images image-minimal
+	openstack openstack-down openstack-prepare test-contract test-openstack test-openstack-long test-boot images image-minimal
 
 install:
 	@$(PYTHON) tools/install.py
@@ -40,7 +40,12 @@ test-contract: install
 
 test-openstack: install
 	@$(BIN)/python -m tests.openstack.rig up --no-show
-	$(BIN)/pytest tests/openstack -m openstack
+	$(BIN)/pytest tests/openstack -m "openstack and not long"
+
+# What takes minutes more: two regions of which one dies, an instance that is lost with a home.
+test-openstack-long: install
+	@$(BIN)/python -m tests.openstack.rig up --no-show
+	$(BIN)/pytest tests/openstack/test_homes.py tests/openstack/test_two_regions.py
 
 test-boot: install
 	$(BIN)/pytest tests/openstack tests/library_boot -m boot

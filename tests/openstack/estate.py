@@ -52,12 +52,40 @@ class Estate:
     def connection(self, entry: str) -> Connection:
         return connect(self.people, entry)
 
-    def catalog(self, directory: Path) -> Path:
+    @property
+    def there(self) -> str:
+        """The entry of clouds.yaml by which a hub may take the strangers' project for a region of its own."""
+        return f"{self.name}-there"
+
+    def catalog(self, directory: Path, template: Path = CATALOG) -> Path:
         """A catalog for a hub on this estate."""
         directory.mkdir(parents=True, exist_ok=True)
         written = directory / "catalog.yaml"
-        written.write_text(Template(CATALOG.read_text()).substitute(cloud=self.people.member, estate=self.name))
+        words = {"cloud": self.people.member, "estate": self.name, "there": self.there}
+        written.write_text(Template(template.read_text()).substitute(words))
         return written
+
+    @contextmanager
+    def second_region(self) -> Iterator[tuple[Relay, ...]]:
+        """The strangers' project as a region of the hub, and the ways to each of its services."""
+        owner = self.connection(self.people.other)
+        auth_url = self.people.entry(self.people.admin)["auth"]["auth_url"]
+        with ExitStack() as ways:
+            identity = ways.enter_context(Relay(auth_url))
+            found = {
+                kind: ways.enter_context(Relay(owner.session.get_endpoint(service_type=kind, interface="public")))
+                for kind in ("compute", "network", "image", "block-storage")
+            }
+            self._amend(
+                self.there,
+                {
+                    "auth_type": "v3applicationcredential",
+                    "auth": {"auth_url": identity.url, **_credential(owner, self.there)},
+                    "region_name": _REGION,
+                    **{f"{kind.replace('-', '_')}_endpoint_override": way.url for kind, way in found.items()},
+                },
+            )
+            yield (identity, *found.values())
 
     @contextmanager
     def relay(self, service: str, *others: str) -> Iterator[Relay]:
@@ -82,7 +110,7 @@ class Estate:
 
     def _amend(self, entry: str, change: Entry) -> None:
         clouds = yaml.safe_load(self.people.clouds_yaml.read_text())["clouds"]
-        _write(self.people, {**clouds, entry: {**clouds[entry], **change}})
+        _write(self.people, {**clouds, entry: {**clouds.get(entry, {}), **change}})
 
 
 def connect(place: Place, entry: str) -> Connection:
@@ -139,6 +167,7 @@ def _settle(person: Connection, admin: Connection, name: str, afterwards: ExitSt
     )
     image = person.image.create_image(name, data=b"\0" * 1024, disk_format="raw", container_format="bare", wait=True)
     afterwards.callback(admin.image.delete_image, image.id)
+    afterwards.callback(_remove_volumes, admin, project_id)
     afterwards.callback(_remove_servers, admin, project_id)
     return Project(project_id, person.current_user_id, network.id)
 
@@ -172,6 +201,11 @@ def _remove_servers(admin: Connection, project_id: str) -> None:
     for server in left():
         admin.compute.delete_server(server)
     until(lambda: not left(), "every instance of the estate is gone", GONE_WITHIN_S)
+
+
+def _remove_volumes(admin: Connection, project_id: str) -> None:
+    for volume in admin.block_storage.volumes(all_projects=True, project_id=project_id):
+        admin.block_storage.delete_volume(volume, cascade=True)
 
 
 def _remove_network(admin: Connection, network_id: str) -> None:

@@ -4,8 +4,9 @@
 
 Every instance of these projects that Nova shows as ACTIVE becomes a machine of the embedded cloud (real guest program,
 real JupyterLab) at the address that Neutron gave it, with Nova's own user-data and metadata, behind the security groups
-that Neutron holds for it. It is off while Nova shows it off, and gone when it is gone. What Nova saves of it is kept
-here as images of the embedded cloud are; Glance gets a few bytes in its place.
+that Neutron holds for it, and with a disk for each volume that Nova says it has. It is off while Nova shows it off, and
+gone when it is gone. What Nova saves of it is kept here as images of the embedded cloud are; Glance gets a few bytes in
+its place.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 
 from js2spawner.devcloud.hypervisor import Ingress, MachineSpec
-from js2spawner.devcloud.machine import Machines
+from js2spawner.devcloud.machine import MachineError, Machines
 
 log = logging.getLogger("player")
 
@@ -97,6 +98,11 @@ def wants_power(server: Json) -> bool | None:
     return None
 
 
+def volumes_of(server: Json) -> tuple[str, ...]:
+    """What Nova says it has, also while that is on its way: a disk that is there too early harms nobody."""
+    return tuple(volume["id"] for volume in server["os-extended-volumes:volumes_attached"])
+
+
 def spec_of(server: Json, port: Json, boot_seconds: float) -> MachineSpec:
     """The machine that an instance is. One without user-data has nothing that ours could report to."""
     image, flavor = server["image"], server["flavor"]
@@ -115,7 +121,7 @@ def spec_of(server: Json, port: Json, boot_seconds: float) -> MachineSpec:
         metadata=server["metadata"],
         key=None,
         config_drive=server["config_drive"] == "True",
-        volumes=tuple(volume["id"] for volume in server["os-extended-volumes:volumes_attached"]),
+        volumes=volumes_of(server),
         boot_seconds=boot_seconds,
         guest_dead=not user_data,
         gpu=None,
@@ -159,6 +165,8 @@ class Player:
         self._machines = Machines(asked.directory, f"http://127.0.0.1:{asked.port}/metadata")
         self._power: dict[str, bool] = {}
         self._specs: dict[str, MachineSpec] = {}
+        # The disks that each machine that is on was given.
+        self._disks: dict[str, set[str]] = {}
         self._saves: set[str] = set()
         self._looks = 0
         self._under_way: set[asyncio.Task[None]] = set()
@@ -210,7 +218,10 @@ class Player:
             await self._look_for_saves()
         for server_id in (server_id for server_id, on in changed.items() if not on):
             self._power[server_id] = False
+            self._disks.pop(server_id, None)
             self._begin(self._machines.power_off(server_id))
+        for server_id in self._disks.keys() & servers.keys():
+            self._hand_disks(server_id, set(volumes_of(servers[server_id])))
 
     async def _look_at_network(self, fresh: Mapping[str, Json]) -> None:
         """Switch on what is newly on, behind its groups; tell all others what their groups let in now."""
@@ -223,7 +234,25 @@ class Player:
             if server_id in self._power:
                 await self._machines.enforce(server_id, admitted(port, rules, ports))
         for server_id in fresh.keys() & self._specs.keys():
+            self._disks[server_id] = set(self._specs[server_id].volumes)
             self._begin(self._machines.boot(self._specs[server_id]))
+
+    def _hand_disks(self, server_id: str, wanted: set[str]) -> None:
+        held = self._disks[server_id]
+        for volume_id in held - wanted:
+            held.discard(volume_id)
+            self._begin(self._machines.detach(server_id, volume_id))
+        for volume_id in wanted - held:
+            held.add(volume_id)
+            self._begin(self._bring(server_id, volume_id))
+
+    async def _bring(self, server_id: str, volume_id: str) -> None:
+        """What does not work, as while another machine still has the disk, is tried again at the next look."""
+        try:
+            await self._machines.attach(server_id, volume_id)
+        except MachineError:
+            self._disks.get(server_id, set()).discard(volume_id)
+            raise
 
     async def _look_for_saves(self) -> None:
         """Begin each save once, whatever becomes of it."""
@@ -238,6 +267,7 @@ class Player:
         await asyncio.to_thread(self._eyes.fill, image_id)
 
     async def _remove(self, server_id: str) -> None:
+        self._disks.pop(server_id, None)
         await self._machines.destroy(server_id)
         self._specs.pop(server_id, None)
 

@@ -91,3 +91,8 @@ def test_an_instance_without_user_data_is_a_machine_whose_guest_says_nothing():
     assert spec_of(server(), port(), 2.0).user_data == b"hello"
     silent = spec_of(server(**{"OS-EXT-SRV-ATTR:user_data": None}), port(), 2.0)
     assert (silent.guest_dead, silent.user_data) == (True, b"")
+
+
+def test_a_machine_has_a_disk_for_each_volume_that_nova_lists():
+    attached = {"os-extended-volumes:volumes_attached": [{"id": "volume-1", "delete_on_termination": False}]}
+    assert spec_of(server(**attached), port(), 2.0).volumes == ("volume-1",)

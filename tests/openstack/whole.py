@@ -11,7 +11,7 @@ from openstack.connection import Connection
 
 from js2spawner.demo.children import ChildPlan
 from tests.browser.whole import ROOT, Separate
-from tests.openstack.estate import Estate
+from tests.openstack.estate import CATALOG, Estate
 
 # For one test. Real services take seconds for what a stand-in does at once, and minutes on a busy machine.
 PATIENCE_S = 900
@@ -28,12 +28,13 @@ class RealHub(Separate):
         *,
         boot_seconds: float = 2.0,
         strangers: bool = False,
+        catalog: Path = CATALOG,
         hub_options: Iterable[str] = (),
         hub_environment: Mapping[str, str] | None = None,
     ) -> None:
         environment = {
             "JS2_CLOUDS_YAML": str(estate.people.clouds_yaml),
-            "JS2_CATALOG": str(estate.catalog(directory)),
+            "JS2_CATALOG": str(estate.catalog(directory, catalog)),
             **(hub_environment or {}),
         }
         super().__init__(
