@@ -140,7 +140,9 @@ def _about(holder: Holder, home: Home) -> Step:
         case "server":
             return GiveUp(busy(holder.owner.server if holder.owner else "", f"instance {holder.server_id} has it"))
         case "foreign":
-            return GiveUp(failure("home-held", f"{home.kind} {home.id}: instance {holder.server_id} has it"))
+            return GiveUp(
+                failure("home-held", f"{home.kind} {home.id}: instance {holder.server_id or 'unknown'} has it")
+            )
     # One that is on its way out lets go by itself; so does one that nobody speaks for, which the hub deletes.
     return Wait()
 

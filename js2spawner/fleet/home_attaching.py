@@ -130,7 +130,8 @@ class Attaching:
         if hold.server_id == server_id:
             return Holder(hold.server_id, "me", hold.id)
         if not hold.server_id:
-            return Holder("", "gone", hold.id)
+            # What was attached to something other than an instance is somebody's, and is mounted there.
+            return Holder("", "foreign" if hold.status == "attached" else "gone", hold.id)
         record = next((record for record in self._records() if record.server_id == hold.server_id), None)
         if record is not None:
             if isinstance(record.state, Shelved):

@@ -401,6 +401,14 @@ async def test_what_lies_on_the_shelf_keeps_a_home_from_nobody_though_the_hub_kn
     assert await attached(here, home, home_s=2) == "attached"
 
 
+async def test_a_home_is_not_taken_from_what_has_it_and_is_no_instance(here: Scene) -> None:
+    home = await here.used_home()
+    # Somebody who runs the cloud has mounted it on a machine of theirs.
+    here.iu.volumes.hold(home.id, "", "in-use")
+    assert await attached(here, home, home_s=2) == "home-held"
+    assert "drop-hold" not in here.iu.faults.calls
+
+
 async def test_a_home_is_not_taken_from_an_instance_that_was_brought_back_meanwhile(here: Scene) -> None:
     home = await here.used_home()
     shelf = here.attempt(home, state=Shelved(0, "", ADDRESS, "hash"))
