@@ -62,7 +62,11 @@ def plant_people(cloud: Connection) -> None:
 
 def plant_flavors(cloud: Connection) -> None:
     for row in yaml.safe_load(FLAVORS.read_text()):
-        cloud.compute.create_flavor(name=row["name"], vcpus=row["vcpus"], ram=row["ram_mb"], disk=row["disk_gb"])
+        flavor = cloud.compute.create_flavor(
+            name=row["name"], vcpus=row["vcpus"], ram=row["ram_mb"], disk=row["disk_gb"]
+        )
+        if "specs" in row:
+            cloud.compute.create_flavor_extra_specs(flavor, row["specs"])
 
 
 def plant_outside(cloud: Connection) -> None:
