@@ -43,7 +43,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What became of one hub's burst. `delays`: of its loop until the last answer, and until all had settled."""
+    """What became of one hub's burst. `delays`: of its loop until the last answer, then until all had settled."""
 
     statuses: Mapping[int, int]
     answered_s: float
@@ -66,9 +66,9 @@ class Order:
 
 async def burst(hub: Hub, plan: Plan, settled: int) -> Burst:
     """Ask for all starts within the time, and wait until so many are ready and the rest waits."""
-    await delays(hub)
+    await ask(hub, "delays")
     await asyncio.sleep(2)
-    await delays(hub)
+    await ask(hub, "delays?anew=yes")
     began = time.monotonic()
     async with asyncio.TaskGroup() as requests:
         asked = []
@@ -76,14 +76,15 @@ async def burst(hub: Hub, plan: Plan, settled: int) -> Burst:
             asked.append(requests.create_task(start(hub, name(number))))
             await asyncio.sleep(max(0.0, began + (number + 1) * plan.within_s / plan.starts - time.monotonic()))
     answered_s = time.monotonic() - began
-    until_answered = await delays(hub)
+    until_answered = (await ask(hub, "delays"))["lately"]
     await until(hub, lambda seen: len(seen["ready"]) >= settled)
     settled_s = time.monotonic() - began
+    then = await ask(hub, "delays")
     return Burst(
         Counter(task.result() for task in asked),
         answered_s,
         settled_s,
-        {"until_answered": until_answered, "afterwards": await delays(hub)},
+        {"until_answered": until_answered, "afterwards": then["lately"], "whole": then["whole"]},
     )
 
 
@@ -126,10 +127,6 @@ async def line(hub: Hub) -> dict[str, Any]:
     return await ask(hub, "line")
 
 
-async def delays(hub: Hub) -> dict[str, float]:
-    return await ask(hub, "delays")
-
-
 async def ask(hub: Hub, what: str) -> dict[str, Any]:
     async with hub.session.get(f"{hub.url}/hub/bench/{what}") as answer:
         answer.raise_for_status()
@@ -155,17 +152,17 @@ async def measure(stand: Stand, plan: Plan) -> dict[str, Any]:
 def told(plan: Plan, measured: Mapping[str, Any]) -> str:
     """The table."""
     rows = [f"{plan.starts} starts in {plan.within_s:g} s, room for {plan.room}", ""]
-    rows.append(
-        f"{'hub':<6}{'answers':<24}{'all answered':>14}{'p50':>9}{'p99':>9}{'max':>9}   then p50 / p99 / max (ms)"
-    )
+    rows.append(f"{'hub':<6}{'answers':<14}{'answered':>10}{'settled':>9}   loop's delay, p50 / p99 / max ms (own p99)")
     for hub, each in measured["bursts"].items():
         statuses = ", ".join(f"{count} × {status}" for status, count in sorted(each.statuses.items()))
-        first, then = each.delays["until_answered"], each.delays["afterwards"]
         rows.append(
-            f"{hub:<6}{statuses:<24}{each.answered_s:>12.1f} s"
-            + "".join(f"{1000 * first[part]:>9.0f}" for part in ("p50_s", "p99_s", "max_s"))
-            + "   "
-            + " / ".join(f"{1000 * then[part]:.0f}" for part in ("p50_s", "p99_s", "max_s"))
+            f"{hub:<6}{statuses:<14}{each.answered_s:>8.1f} s{each.settled_s:>7.1f} s   "
+            + ", ".join(
+                f"{when.replace('_', ' ')} "
+                + " / ".join(f"{1000 * parts[part]:.0f}" for part in ("p50_s", "p99_s", "max_s"))
+                + f" ({1000 * parts['own_p99_s']:.0f})"
+                for when, parts in each.delays.items()
+            )
         )
     order, seen = measured["order"], measured["seen"]
     rows += [
@@ -187,7 +184,7 @@ def figures(measured: Mapping[str, Any]) -> dict[str, Any]:
                 "answered_s": round(each.answered_s, 1),
                 "settled_s": round(each.settled_s, 1),
                 "delays_ms": {
-                    when: {part: round(1000 * value) if part != "n" else value for part, value in parts.items()}
+                    when: {part.removesuffix("_s"): round(1000 * value) for part, value in parts.items()}
                     for when, parts in each.delays.items()
                 },
             }
@@ -195,7 +192,7 @@ def figures(measured: Mapping[str, Any]) -> dict[str, Any]:
         },
         "p99_over_noop_ms": {
             when: round(1000 * (bursts["js2"].delays[when]["p99_s"] - bursts["noop"].delays[when]["p99_s"]))
-            for when in ("until_answered", "afterwards")
+            for when in ("until_answered", "afterwards", "whole")
         },
         "waited": order.waited,
         "moved": order.moved,

@@ -2,7 +2,8 @@
 
 A sleep that ends late was held up by whatever ran in its stead, and so would everybody have been who came meanwhile: a
 stall of a second counts as a second for who came at its beginning and as less for those after. Without that
-correction a loop that stands still is measured once, and looks fast.
+correction a loop that stands still is measured once, and looks fast. A stall comes with the CPU that the loop's thread
+used meanwhile ("own"): the rest is the machine's, which here boots the instances too.
 """
 
 from __future__ import annotations
@@ -25,25 +26,40 @@ def corrected(delays_s: list[float], every_s: float) -> list[float]:
 
 
 class Delays(web.RequestHandler):
-    """GET /hub/bench/delays: the loop's delays since the last question, in seconds; the first begins to look."""
+    """GET /hub/bench/delays: the loop's delays in seconds, since the last question and since the last `?anew=yes`.
+
+    The first question begins to look.
+    """
 
     _watch: ClassVar[asyncio.Task[None] | None] = None
-    _delays_s: ClassVar[list[float]] = []
+    _all: ClassVar[list[tuple[float, float]]] = []
+    _told: ClassVar[int] = 0
 
     def get(self) -> None:
         if Delays._watch is None:
             Delays._watch = asyncio.get_running_loop().create_task(self._look())
-        delays_s = sorted(corrected(Delays._delays_s, _EVERY_S)) or [0.0]
-        Delays._delays_s = []
-        parts = {f"p{part}_s": delays_s[min(len(delays_s) - 1, len(delays_s) * part // 100)] for part in (50, 90, 99)}
-        self.finish({"n": len(delays_s), "max_s": delays_s[-1], **parts})
+        if self.get_query_argument("anew", "no") == "yes":
+            Delays._all, Delays._told = [], 0
+        self.finish({"lately": _figures(Delays._all[Delays._told :]), "whole": _figures(Delays._all)})
+        Delays._told = len(Delays._all)
 
     @classmethod
     async def _look(cls) -> None:
         while True:
-            before = time.perf_counter()
+            before, cpu_before = time.perf_counter(), time.thread_time()
             await asyncio.sleep(_EVERY_S)
-            cls._delays_s.append(max(0.0, time.perf_counter() - before - _EVERY_S))
+            delay_s = max(0.0, time.perf_counter() - before - _EVERY_S)
+            cls._all.append((delay_s, min(delay_s, time.thread_time() - cpu_before)))
+
+
+def _figures(delays: list[tuple[float, float]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, values in (("", [delay for delay, _ in delays]), ("own_", [own for _, own in delays])):
+        sorted_s = sorted(corrected(values, _EVERY_S)) or [0.0]
+        for part in (50, 90, 99):
+            found[f"{name}p{part}_s"] = sorted_s[min(len(sorted_s) - 1, len(sorted_s) * part // 100)]
+        found[f"{name}max_s"] = sorted_s[-1]
+    return found
 
 
 class Line(web.RequestHandler):
