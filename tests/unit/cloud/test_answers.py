@@ -32,6 +32,9 @@ EXPECTED: tuple[tuple[str, type[errors.CloudError]], ...] = (
     ("*attach-again", errors.Conflict),
     ("image-*-boots", errors.BadImage),
     ("attach-while-attaching", errors.Conflict),
+    ("attach-of-others", errors.Conflict),
+    ("create-with-volume-in-use", errors.Conflict),
+    ("detach-while-detaching", errors.Conflict),
     ("no-such-*", errors.BadAnswer),
 )
 BY_STATUS = {
