@@ -205,7 +205,8 @@ def _remove_servers(admin: Connection, project_id: str) -> None:
 
 def _remove_volumes(admin: Connection, project_id: str) -> None:
     for volume in admin.block_storage.volumes(all_projects=True, project_id=project_id):
-        admin.block_storage.delete_volume(volume, cascade=True)
+        # Whatever state a test left it in.
+        admin.block_storage.delete_volume(volume, force=True)
 
 
 def _remove_network(admin: Connection, network_id: str) -> None:

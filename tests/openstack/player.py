@@ -33,6 +33,8 @@ log = logging.getLogger("player")
 LOOK_EVERY_S = 0.5
 # A real cloud's agents hear of changed groups by message; nothing of ours waits for that.
 GROUPS_EVERY_LOOKS = 4
+# What the rig's scarce resource is a slice of.
+GPU = "GRID A100X-8C"
 # Shows user-data, attached volumes and the flavor's figures to an administrator (Nova's API history).
 _MICROVERSION = "2.61"
 _PATCH = "application/openstack-images-v2.1-json-patch"
@@ -124,7 +126,7 @@ def spec_of(server: Json, port: Json, boot_seconds: float) -> MachineSpec:
         volumes=volumes_of(server),
         boot_seconds=boot_seconds,
         guest_dead=not user_data,
-        gpu=None,
+        gpu=GPU if any(spec.startswith("resources:CUSTOM_") for spec in flavor["extra_specs"]) else None,
     )
 
 

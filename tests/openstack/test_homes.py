@@ -19,7 +19,7 @@ from tests.openstack.whole import PATIENCE_S, RealHub
 pytestmark = [pytest.mark.openstack, pytest.mark.timeout(PATIENCE_S)]
 
 GONE_WITHIN_S = 90
-STUCK = ("attaching", "reserved", "detaching", "in-use")
+STUCK = ("attaching", "reserved", "detaching")
 HUB = "5f1d7a3e-0000-4000-8000-00000000abcd"
 
 

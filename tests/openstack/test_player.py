@@ -21,7 +21,7 @@ def server(status: str = "ACTIVE", task: str | None = None, **other: Any) -> dic
         "addresses": {"net": [{"addr": "127.80.0.5"}]},
         "OS-EXT-SRV-ATTR:user_data": "aGVsbG8=",
         "image": {"id": "image-1"},
-        "flavor": {"original_name": "m3.tiny", "vcpus": 1, "ram": 1024},
+        "flavor": {"original_name": "m3.tiny", "vcpus": 1, "ram": 1024, "extra_specs": {}},
         "tenant_id": "project-1",
         "metadata": {},
         "config_drive": "True",
@@ -96,3 +96,9 @@ def test_an_instance_without_user_data_is_a_machine_whose_guest_says_nothing():
 def test_a_machine_has_a_disk_for_each_volume_that_nova_lists():
     attached = {"os-extended-volumes:volumes_attached": [{"id": "volume-1", "delete_on_termination": False}]}
     assert spec_of(server(**attached), port(), 2.0).volumes == ("volume-1",)
+
+
+def test_a_machine_has_a_gpu_where_its_flavor_asks_for_a_resource_class_of_its_own():
+    assert spec_of(server(), port(), 2.0).gpu is None
+    scarce = {"original_name": "g3", "vcpus": 1, "ram": 1024, "extra_specs": {"resources:CUSTOM_A100_SLICE": "1"}}
+    assert spec_of(server(flavor=scarce), port(), 2.0).gpu
