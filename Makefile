@@ -42,10 +42,10 @@ test-openstack: install
 	@$(BIN)/python -m tests.openstack.rig up --no-show
 	$(BIN)/pytest tests/openstack -m "openstack and not long"
 
-# What takes minutes more: two regions of which one dies, an instance that is lost with a home.
+# What takes minutes more: two regions of which one dies.
 test-openstack-long: install
 	@$(BIN)/python -m tests.openstack.rig up --no-show
-	$(BIN)/pytest tests/openstack/test_homes.py tests/openstack/test_two_regions.py
+	$(BIN)/pytest tests/openstack -m "openstack and long"
 
 test-boot: install
 	$(BIN)/pytest tests/openstack tests/library_boot -m boot

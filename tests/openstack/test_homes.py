@@ -59,7 +59,6 @@ def test_files_outlive_the_instance_and_one_home_serves_one_server(hub: RealHub)
     assert ada.has("thesis.txt") == "chapter one"
 
 
-@pytest.mark.long
 def test_an_instance_that_is_deleted_behind_our_back_and_a_start_at_once_keep_the_files(hub: RealHub):
     ada = Scripted(hub, "ada")
     lost = hub.instance_id("ada")
