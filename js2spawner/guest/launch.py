@@ -19,6 +19,8 @@ from .system import SYSTEM_PATH
 LABEXTENSIONS = Path(__file__).resolve().parent / "labextension"
 # Programs of JupyterHub's that take Jupyter Server's and JupyterLab's options.
 LAB_PROGRAMS = ("jupyterhub-singleuser", "jupyter-labhub", "jupyter-lab")
+# A kernel's profile and its history need some hundred kilobytes.
+LEAST_ROOM_BYTES = 4 * 1024**2
 
 
 class CannotStart(Exception):
@@ -38,11 +40,23 @@ def environment(assignment: Assignment, account: Account, run: RunDir, own: Mapp
     variables = {"LANG": "C.UTF-8", "PATH": search_path(own), **assignment.env}
     variables.update(HOME=account.home, USER=account.name, LOGNAME=account.name, SHELL=account.shell)
     variables["JUPYTER_RUNTIME_DIR"] = str(run.runtime)
+    if not _has_room(account.home):
+        # A kernel that cannot make its profile does not start at all, and somebody has to make room.
+        variables.setdefault("IPYTHONDIR", str(run.runtime / "ipython"))
     if assignment.certificates is not None:
         variables["JUPYTERHUB_SSL_KEYFILE"] = str(run.tls / "server.key")
         variables["JUPYTERHUB_SSL_CERTFILE"] = str(run.tls / "server.crt")
         variables["JUPYTERHUB_SSL_CLIENT_CA"] = str(run.tls / "authority.crt")
     return variables
+
+
+def _has_room(home: str) -> bool:
+    """Whether a few small files can be made there; of a home that is not there (yet) it is taken to be so."""
+    try:
+        told = os.statvfs(home)
+    except OSError:
+        return True
+    return told.f_bavail * told.f_frsize >= LEAST_ROOM_BYTES and not told.f_flag & os.ST_RDONLY
 
 
 def arguments(assignment: Assignment, run: RunDir) -> list[str]:

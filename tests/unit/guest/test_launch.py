@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from js2spawner.guest.account import Account
 from js2spawner.guest.assignment import Assignment, Certificates
 from js2spawner.guest.launch import CannotStart
 from js2spawner.guest.rundir import RunDir
+
+
+LEAST_BLOCKS = launch.LEAST_ROOM_BYTES // 4096
 
 
 def account(**changes: Any) -> Account:
@@ -46,6 +50,16 @@ def test_the_hubs_variables_are_passed_whole_and_the_agents_are_not(run: RunDir)
     given = assignment(env={"A": "1", "B": ""})
     told = launch.environment(given, account(), run, {"SECRET_OF_ROOT": "x", "PATH": "/usr/bin"})
     assert set(told) == {"A", "B", "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "JUPYTER_RUNTIME_DIR"}
+
+
+@pytest.mark.parametrize(("left", "moved"), [(LEAST_BLOCKS - 1, True), (LEAST_BLOCKS, False)])
+def test_kernels_keep_their_profile_in_memory_while_the_home_is_full(
+    left: int, moved: bool, run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = SimpleNamespace(f_bavail=left, f_frsize=4096, f_flag=0)
+    monkeypatch.setattr(os, "statvfs", lambda _home: told)
+    variables = launch.environment(assignment(), account(home=str(tmp_path)), run, {})
+    assert variables.get("IPYTHONDIR", "").startswith(str(run.runtime)) is moved
 
 
 def test_who_the_user_is_here_is_for_the_instance_to_say(run: RunDir) -> None:
