@@ -1,7 +1,7 @@
 """How much one person may have at once, by their groups. Pure.
 
-Who is in several groups has the best of what these say; "everyone" is a group of which all are members. What members may have
-*together* is no refusal: a start waits in the line until another member's server has ended (`line`).
+Who is in several groups has the best of what these say; "everyone" is a group of which all are members. What members
+may have *together* is no refusal: a start waits in the line until another member's server has ended (`line`).
 """
 
 from __future__ import annotations
