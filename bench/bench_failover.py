@@ -29,11 +29,10 @@ from stand import GLANCE_EVERY_S, Hub, Stand, standing
 from js2spawner.demo.children import ChildFailed
 from js2spawner.demo.settings import DemoError
 
-# The first region, as the cloud and as the demo's catalog call it, and the other one in the catalog.
+# The first region, as the cloud and as the catalog call it, and the other one in the catalog.
 IN_CLOUD, FIRST, SECOND = "RegionOne", "here", "there"
 OUTAGES = ("fail", "refuse", "hang")
-# A home would bind its user to the region of the first start.
-OPTIONS = {"image": "minimal", "flavor": "m3.tiny", "home": "none"}
+OPTIONS = {"image": "minimal", "flavor": "m3.tiny"}
 PATIENCE_S = 400.0
 USER = "traveller"
 
@@ -162,7 +161,7 @@ def main() -> None:
 
 async def _run(rounds: int, boot_s: float, directory: Path | None) -> Mapping[str, Sequence[Taken]]:
     with tempfile.TemporaryDirectory(prefix="js2-bench-", dir=directory) as made:
-        async with standing(Path(made), boot_s) as stand:
+        async with standing(Path(made), boot_s, regions=2) as stand:
             return await measure(stand, rounds)
 
 

@@ -104,7 +104,7 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(directory: Path, boot_s: float, *, room: int = -1) -> AsyncIterator[Stand]:
+async def standing(directory: Path, boot_s: float, *, room: int = -1, regions: int = 1) -> AsyncIterator[Stand]:
     """The stand, for as long as the block lasts. Raises ChildFailed or DemoError with a sentence.
 
     `room`: how many instances the cloud has room for; -1 for as many as are asked for.
@@ -112,7 +112,7 @@ async def standing(directory: Path, boot_s: float, *, room: int = -1) -> AsyncIt
     programs = find_programs()
     children = Children(say=print, patience=Patience(restarts=0), held_files=())
     try:
-        js2 = _settled(directory / "js2", boot_s)
+        js2 = _settled(directory / "js2", boot_s, regions)
         noop = _settled(directory / "noop", boot_s)
         cloud, *js2_plans = plans(js2, Files(directory / "js2"), programs, os.environ)
         _, *noop_plans = plans(noop, Files(directory / "noop"), programs, os.environ)
@@ -121,7 +121,7 @@ async def standing(directory: Path, boot_s: float, *, room: int = -1) -> AsyncIt
         bench = {"JS2_BENCH_WAIT_S": f"{boot_s:g}", "JS2_BENCH_NOTEBOOK_URL": url}
         # The culler asks on its own clock, and would cost now this round, now that one.
         bench["JS2_CULL_EVERY_S"] = "86400"
-        bench["JS2_CATALOG"] = str(HERE / "catalog.bench.yaml")
+        bench["JS2_CATALOG"] = str(HERE / ("catalog.bench.yaml" if regions == 1 else "catalog.regions.yaml"))
         # A hundred instances at once are more than an allocation has unless a ticket raised it.
         in_order = [replace(cloud, argv=(*cloud.argv, "--quota-instances", str(room))), notebook]
         in_order += _benched(js2_plans, {**bench, "JS2_BENCH_SPAWNER": "js2"})
@@ -139,10 +139,10 @@ async def standing(directory: Path, boot_s: float, *, room: int = -1) -> AsyncIt
         await children.stop()
 
 
-def _settled(directory: Path, boot_s: float) -> DemoSettings:
+def _settled(directory: Path, boot_s: float, regions: int = 1) -> DemoSettings:
     directory.mkdir(parents=True)
     machine = this_machine()
-    settings = settle(None, Asked(port=machine.free_port(), boot_seconds=boot_s, regions=1), machine)
+    settings = settle(None, Asked(port=machine.free_port(), boot_seconds=boot_s, regions=regions), machine)
     write_settings(Files(directory), settings)
     return settings
 
