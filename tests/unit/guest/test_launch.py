@@ -16,7 +16,6 @@ from js2spawner.guest.assignment import Assignment, Certificates
 from js2spawner.guest.launch import CannotStart
 from js2spawner.guest.rundir import RunDir
 
-
 LEAST_BLOCKS = launch.LEAST_ROOM_BYTES // 4096
 
 
