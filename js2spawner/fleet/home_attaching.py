@@ -212,7 +212,7 @@ class _Way:
                         return step.failure
                     await asyncio.sleep(self._rest_s)
                     # While the cloud is at it, somebody waits for the very moment.
-                    latest_s = self._region.pace.own_look_s if self._has_slot else self._region.pace.latest_look_s
+                    latest_s = self._region.pace.own_look_s if self._taken else self._region.pace.latest_look_s
                     self._rest_s = min(self._rest_s * _SLOWER, latest_s)
         except TimeoutError:
             return failure("home-slow", f"volume {self._volume_id}: {self._last}")
@@ -258,13 +258,13 @@ class _Way:
             return GiveUp(failure("cancelled", "it is not wanted any more"))
         if isinstance(step, Attach) and self._asked >= _TRIES:
             return GiveUp(failure("home-refused", f"volume {self._volume_id} came back {_TRIES} times"))
-        self._rest_s = self._region.pace.first_look_s
+        rest_s, self._rest_s = self._rest_s, self._region.pace.first_look_s
         self._since = time.monotonic()
         try:
             await self._region.do(step, seen, self._server_id)
         except Conflict as error:
-            # Something else is at work on volume or instance, or Nova stands by a hold: it is looked again.
-            self._last = f"{error.name}: {error}"
+            # Something else is at work on volume or instance, or Nova stands by a hold: looked again, ever less often.
+            self._rest_s, self._last = rest_s, f"{error.name}: {error}"
             return Wait()
         except Gone as gone:
             return await self._missing(step, gone)
