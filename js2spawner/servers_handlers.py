@@ -78,7 +78,8 @@ class ServersHandler(_OfServers):
         model = listed([row(each, now) for each in seen], query)
         model["mine"], model["sees_others"] = mine, sees_others
         model["limits"] = await servers.limits_of(me) if me is not None and mine else []
-        if self.wants_json:
+        if self.wants_json or me is None:
+            # A service is a script, whatever it says it takes: pages are made for somebody.
             self._json(model)
             return
         self.set_header("Cache-Control", "no-store")

@@ -40,6 +40,12 @@ def test_who_may_see_all_servers_searches_them_and_sees_only_their_own_when_aske
     assert "Default server" in person.page("js2/servers?mine=1").text
 
 
+def test_a_service_gets_json_whatever_it_says_it_takes(hub: RunningHub) -> None:
+    for accepted in ("text/html", "*/*"):
+        answer = hub.ask("js2/servers", Accept=accepted)
+        assert (answer.status, answer.json["sees_others"]) == (200, True)
+
+
 def test_who_is_not_signed_in_is_sent_to_sign_in(hub: RunningHub) -> None:
     answer = hub.ask("js2/servers?mine=1", token="")
     assert answer.headers["Location"] == "/hub/login?next=%2Fhub%2Fjs2%2Fservers%3Fmine%3D1"
