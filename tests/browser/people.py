@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from tests.browser.whole import Hub, until
 
 STAGES = ["Creating the instance", "Starting its system", "Handing it over to you", "Starting JupyterLab"]
+STAGES_WITH_HOME = [*STAGES[:-1], "Mounting your home", STAGES[-1]]
 CHROMIUM = Path("/usr/bin/chromium")
 _ARGUMENTS = (
     "--no-sandbox",

@@ -9,12 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import evidence
-from tests.browser.people import STAGES, Person
+from tests.browser.people import STAGES_WITH_HOME, Person
 from tests.browser.whole import Demo, Hub, until
 
 pytestmark = pytest.mark.browser
 
 GONE_WITHIN_S = 30
+BOBS = {"image": "scientific", "flavor": "m3.quad", "home": "none"}
+KNOWN = "image, flavor, region, home, idle, fallback and confirm"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def bob(hub: Hub, person: Callable[[str], Person]) -> Person:
     """Somebody whose server a script has started."""
     hub.rest("POST", "/users/bob")
-    assert hub.rest("POST", "/users/bob/server", {"image": "scientific", "flavor": "m3.quad"}).status_code in (201, 202)
+    # Without his home, so that a second server of his can have it.
+    assert hub.rest("POST", "/users/bob/server", BOBS).status_code in (201, 202)
     until(lambda: hub.is_ready("bob"), "bob's server is ready", 60)
     return person("bob")
 
@@ -36,7 +39,7 @@ def test_from_signing_in_to_an_instance_that_is_gone(hub: Hub, person: Callable[
     alice = person("alice")
     alice.chooses("minimal", "m3.small")
     alice.sees_lab()
-    assert alice.stages_seen() == [f"{stage}: {state}" for stage in STAGES for state in ("begun", "done")]
+    assert alice.stages_seen() == [f"{stage}: {state}" for stage in STAGES_WITH_HOME for state in ("begun", "done")]
 
     alice.works_as_nobody_but_herself()
 
@@ -51,14 +54,14 @@ def test_from_signing_in_to_an_instance_that_is_gone(hub: Hub, person: Callable[
 def test_a_script_starts_what_it_names(hub: Hub, bob: Person):
     (instance,) = hub.instances("bob")
     assert (instance.flavor.original_name, instance.metadata["js2_image"]) == ("m3.quad", "scientific")
-    assert hub.server_model("bob")["user_options"] == {"image": "scientific", "flavor": "m3.quad"}
+    assert hub.server_model("bob")["user_options"] == BOBS
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"image": "nonsense"}, "This hub has no image “nonsense”; it has minimal, scientific, gpu, climate-course."),
-        ({"colour": "red"}, "This hub knows no option “colour”; it knows image and flavor."),
+        ({"colour": "red"}, f"This hub knows no option “colour”; it knows {KNOWN}."),
         ({"image": "climate-course"}, "Only for members of climate-course."),
         ({"image": "gpu", "flavor": "m3.tiny"}, "needs a GPU"),
         ({"flavor": ["m3.tiny"]}, "The flavor must be a name"),
