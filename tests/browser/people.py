@@ -88,10 +88,13 @@ class Person:
         page.check(f'input[name=flavor][value="{flavor}"]')
         if without_home:
             page.check('input[name=home][value="none"]')
-        # What the page wants to hear before it lets go: that files will be lost, that a price is dear.
-        for wanted in page.locator("input[type=checkbox]:required").all():
-            wanted.check()
+        self.agrees()
         page.click("#js2-start")
+
+    def agrees(self) -> None:
+        """Say what the choice page wants to hear before it lets go: that files will be lost, that a price is dear."""
+        for wanted in self.page.locator("input[type=checkbox]:required").all():
+            wanted.check()
 
     def sees_lab(self) -> None:
         """The progress page led to JupyterLab, and it has drawn itself."""
@@ -175,8 +178,9 @@ class Person:
     # ---- ending -----------------------------------------------------------------------------------------------------
 
     def stops(self) -> None:
-        """On the hub's home page."""
+        """On the hub's home page, which asks once more where files are lost."""
         page = self.goes_to("/hub/home")
+        page.once("dialog", lambda asked: asked.accept())
         page.click("#stop")
         expect(self.row("Default server")).to_have_attribute("data-state", "stopped", timeout=LOAD_MS)
 
