@@ -19,7 +19,7 @@ demo: install
 test: lint unit browser
 
 unit: install
-	$(BIN)/pytest -m "not browser and not openstack and not boot" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not browser and not openstack and not boot" --numprocesses 3 --dist loadfile
 
 browser: install
 	$(BIN)/pytest -m "browser and not openstack and not boot"
