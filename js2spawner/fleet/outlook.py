@@ -204,9 +204,11 @@ class Outlook:
         short = {wait.scarce.region for wait in turns.waits.values() if wait.scarce.kind in _QUOTAS}
         unknown = {wait.scarce.region for wait in turns.waits.values() if wait.scarce.kind == "figures"}
         scant = {granted.candidate.region for granted in turns.granted if self._is_scant(granted.candidate)}
+        # Nobody is sent away for good by figures that are some seconds old: a quota may have been raised.
+        final = {candidate.region for place in turns.never for candidate in place.candidates}
         waits = False
-        for region in (short | unknown | scant) & set(self._fleet.desks):
-            waits |= self._ask(region, needed=region not in scant or region in short)
+        for region in (short | unknown | scant | final) & set(self._fleet.desks):
+            waits |= self._ask(region, needed=region not in scant or region in short, final=region in final)
         return waits
 
     def _is_scant(self, candidate: Candidate) -> bool:
@@ -214,17 +216,18 @@ class Outlook:
         size = self._size_of(candidate)
         return free != EVERYTHING and not Size(*(_PLENTY * each for each in size)).fits(free)
 
-    def _ask(self, region: str, *, needed: bool) -> bool:
+    def _ask(self, region: str, *, needed: bool, final: bool) -> bool:
         """Ask one region unless it was just asked. True when nothing goes there before it has answered."""
         now = self._clock()
         if region in self._asking:
-            return False
+            known_to_wait, self._asking[region] = self._asking[region], self._asking[region] or final
+            return final and not known_to_wait
         figures = self.ledger.figures.get(region)
         age_s = now - figures.asked_at if figures else float("inf")
         fresh_s = _ASK_AGAIN_S if region in self.ledger.unsure else _ASK_EVERY_S
         if age_s < fresh_s or self._in_vain.get(region, 0) > now:
             return False
-        waits = needed and (age_s > _STALE_S or region in self.ledger.unsure)
+        waits = final or (needed and (age_s > _STALE_S or region in self.ledger.unsure))
         self._asking[region] = waits
         self._background.spawn(self._ask_now(region, fresh_s), f"figures of {region}")
         return waits

@@ -374,3 +374,14 @@ async def test_what_is_larger_than_the_allocation_is_said_at_once(tmp_path: Path
         place.fleet.desks["IU"].most = 0
         results = await asyncio.gather(place.enter("alice"), place.enter("bob"), return_exceptions=True)
         assert {result.why.name for result in results if isinstance(result, NoTurn)} == {"too-large"}
+
+
+async def test_nobody_is_sent_away_by_a_quota_that_has_been_raised_since(tmp_path: Path) -> None:
+    async with line_over(tmp_path) as place:
+        desk = place.fleet.desks["IU"]
+        desk.most = 0
+        results = await asyncio.gather(place.enter("alice"), place.enter("bob"), return_exceptions=True)
+        assert any(isinstance(result, NoTurn) for result in results)
+        desk.most = 3
+        place.poke(after_s=6)
+        await asyncio.wait_for(place.enter("carol"), DEADLINE_S)
