@@ -133,7 +133,6 @@ _ALL = (
     Failure("home-refused", "The cloud refused to attach your home.", _TRY_LATER, "again"),
     # What happens in the line.
     Failure("limit", "You have as many servers as you may have at once.", "Stop one of them first.", "give-up"),
-    Failure("line-left", "You left the line.", "Start again whenever you like.", "give-up"),
     Failure("line-full", "So many wait already that your turn would not come.", _TRY_LATER, "give-up"),
     Failure("line-slow", "Your turn in the line did not come in time.", _CHOOSE_OTHER, "give-up"),
     Failure(

@@ -51,16 +51,14 @@ class Deadlines:
 class HomeUse:
     """The home an instance is to have: a volume or a share of its region by id, or none (it goes with the instance).
 
-    `name` is what a person sees in a dashboard. `export` is where a share is mounted from, `access` the name that may;
-    its key is fetched at the hand-over and stands in no record.
+    `name` is what a person sees in a dashboard. Where a share is mounted from, and its key, are asked for at the
+    hand-over and stand in no record.
     """
 
     kind: HomeKind = "none"
     id: str = ""
     name: str = ""
     size_gb: int = 0
-    export: str = ""
-    access: str = ""
 
 
 NO_HOME = HomeUse()

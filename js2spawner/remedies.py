@@ -37,7 +37,6 @@ _FOR = {
     "home-quota": (_NO_HOME,),
     "home-refused": (_AGAIN, _NO_HOME),
     "limit": (_SERVERS,),
-    "line-left": (_AGAIN,),
     "line-full": (_NEXT, _AGAIN),
     "line-slow": (_NEXT, _AGAIN),
     "no-return": (_NEW,),
