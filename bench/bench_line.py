@@ -32,13 +32,17 @@ LOOK_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """So many starts within `within_s`; afterwards so many servers are stopped, one after another (`moves`)."""
+    """So many starts within `within_s`; afterwards so many servers are stopped, one after another (`moves`).
+
+    `hubs_first`: instances that boot take no turn from a hub.
+    """
 
     starts: int
     room: int
     within_s: float
     moves: int
     boot_s: float
+    hubs_first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +226,9 @@ def wrong(measured: Mapping[str, Any]) -> list[str]:
 
 def main() -> None:
     options = _parser().parse_args()
-    plan = Plan(options.starts, options.room, options.within_seconds, options.moves, options.boot_seconds)
+    plan = Plan(
+        options.starts, options.room, options.within_seconds, options.moves, options.boot_seconds, options.hubs_first
+    )
     try:
         measured = asyncio.run(_run(plan, options.dir))
     except (ChildFailed, DemoError, RuntimeError) as problem:
@@ -247,7 +253,7 @@ def main() -> None:
 
 async def _run(plan: Plan, directory: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="js2-bench-", dir=directory) as made:
-        async with standing(Path(made), plan.boot_s, room=plan.room) as stand:
+        async with standing(Path(made), plan.boot_s, room=plan.room, hubs_first=plan.hubs_first) as stand:
             return await measure(stand, plan)
 
 
@@ -259,6 +265,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--within-seconds", type=float, default=1.0, help="how fast they come (default: %(default)s)")
     add("--moves", type=int, default=20, help="servers stopped afterwards, one by one (default: %(default)s)")
     add("--boot-seconds", type=float, default=20.0, help="how long an instance boots (default: %(default)s)")
+    add(
+        "--hubs-first", action="store_true", help="no instance takes a turn from a hub, as if they ran elsewhere (root)"
+    )
     add("--dir", type=Path, help="where the stand's directory is made (default: the system's for temporary files)")
     return parser
 

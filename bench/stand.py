@@ -104,10 +104,13 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(directory: Path, boot_s: float, *, room: int = -1, regions: int = 1) -> AsyncIterator[Stand]:
+async def standing(
+    directory: Path, boot_s: float, *, room: int = -1, regions: int = 1, hubs_first: bool = False
+) -> AsyncIterator[Stand]:
     """The stand, for as long as the block lasts. Raises ChildFailed or DemoError with a sentence.
 
-    `room`: how many instances the cloud has room for; -1 for as many as are asked for.
+    `room`: how many instances the cloud has room for; -1 for as many as are asked for. `hubs_first`: no instance takes
+    a turn from a hub, as if they ran elsewhere (for root only).
     """
     programs = find_programs()
     children = Children(say=print, patience=Patience(restarts=0), held_files=())
@@ -121,6 +124,8 @@ async def standing(directory: Path, boot_s: float, *, room: int = -1, regions: i
         bench = {"JS2_BENCH_WAIT_S": f"{boot_s:g}", "JS2_BENCH_NOTEBOOK_URL": url}
         # The culler asks on its own clock, and would cost now this round, now that one.
         bench["JS2_CULL_EVERY_S"] = "86400"
+        if hubs_first:
+            bench["JS2_BENCH_FIRST"] = "yes"
         bench["JS2_CATALOG"] = str(HERE / ("catalog.bench.yaml" if regions == 1 else "catalog.regions.yaml"))
         # A hundred instances at once are more than an allocation has unless a ticket raised it.
         in_order = [replace(cloud, argv=(*cloud.argv, "--quota-instances", str(room))), notebook]

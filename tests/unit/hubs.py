@@ -6,6 +6,7 @@ The guest is played by the test: it feeds the fleet what a handshake would repor
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -195,6 +196,7 @@ async def hub_process(
         yield hub
     finally:
         await settings.close()
+        gc.unfreeze()
         app.db.close()
         JupyterHub.clear_instance()
         FleetInMemory.clear_instance()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -418,6 +419,13 @@ async def test_a_listener_that_cannot_be_had_leaves_no_second_fleet_behind(tmp_p
             assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("inventory")]
             other.close()
             await hub.settings.ready()
+
+
+async def test_the_collector_is_spared_what_a_hub_consists_of(tmp_path: Path) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub:
+        assert gc.get_freeze_count() > len(gc.get_objects())
+        assert hub.fleet is not None
+    assert gc.get_freeze_count() == 0
 
 
 async def test_every_tab_sees_the_whole_progress(tmp_path: Path) -> None:
