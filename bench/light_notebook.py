@@ -7,6 +7,7 @@ one file: an instance gets it as the text of its command.
 
 import http.server
 import os
+import socketserver
 import sys
 from urllib.parse import urlsplit
 
@@ -30,5 +31,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(socketserver.TCPServer):
+    """Not http.server's own: that one asks the name service for its name first, and waits for the answer."""
+
+    allow_reuse_address = True
+
+
 place = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-http.server.HTTPServer((str(place.hostname), place.port or 8888), Handler).serve_forever()
+Server((str(place.hostname), place.port or 8888), Handler).serve_forever()

@@ -120,6 +120,13 @@ class Instance:
         told = [report.stage for report in self.book.reports]
         return [stage for at, stage in enumerate(told) if at == 0 or told[at - 1] != stage]
 
+    def tell(self) -> None:
+        """What a failed test is understood by: pytest shows it beside the failure."""
+        if self.agent is not None:
+            print(f"agent: exit {self.agent.poll()}; servers: {self.stubs()}; port {self.notebook_port}")
+            print(f"hub: {self.book.lines}; {[f'{each.stage} {each.detail}' for each in self.book.reports[-3:]]}")
+            print(self.console[-4000:])
+
     def clean(self) -> None:
         """End whatever of this instance still runs."""
         if self.agent is not None and self.agent.poll() is None:
@@ -145,6 +152,7 @@ async def instance(free_port: Callable[[], int], settings: HandshakeSettings) ->
         try:
             yield here
         finally:
+            here.tell()
             here.clean()
             await metadata.cleanup()
             await here.server.stop()

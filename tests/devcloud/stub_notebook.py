@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import pty
+import socketserver
 import subprocess
 import sys
 from pathlib import Path
@@ -50,4 +51,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-http.server.ThreadingHTTPServer((options.address, options.port), Handler).serve_forever()
+class Server(socketserver.ThreadingTCPServer):
+    """Not http.server's own: that one asks the name service for its name first, and waits for the answer."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+Server((options.address, options.port), Handler).serve_forever()

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import signal
+import socketserver
 import subprocess
 import sys
 
@@ -39,12 +40,19 @@ class Shell(http.server.BaseHTTPRequestHandler):
         """The console is for the tests."""
 
 
+class Server(socketserver.ThreadingTCPServer):
+    """Not http.server's own: that one asks the name service for its name first, and waits for the answer."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+
 def farewell(*_: object) -> None:
     print("guest: terminated", flush=True)
     os._exit(0)
 
 
 signal.signal(signal.SIGTERM, farewell)
-server = http.server.ThreadingHTTPServer((options.source_address, 8888), Shell)
+server = Server((options.source_address, 8888), Shell)
 print("guest: here", flush=True)
 server.serve_forever()
