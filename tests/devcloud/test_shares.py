@@ -115,6 +115,21 @@ async def test_quotas_and_nonsense_are_refused(scene: Scene) -> None:
     assert (await scene.other.call("GET", f"{SHARES}/{await a_share(scene)}", headers=HEADERS)).status == 404
 
 
+@pytest.mark.parametrize("sets", ["/share/v2/quota-sets/{}/detail", "/volume/v3/os-quota-sets/{}?usage=true"])
+async def test_a_quota_set_tells_its_own_project_what_is_used_and_lets_an_admin_change_it(
+    scene: Scene, sets: str
+) -> None:
+    project_id = scene.hub.project_id
+    own = sets.format(project_id)
+    gigabytes = (await call(scene, "GET", own))["quota_set"]["gigabytes"]
+    assert (gigabytes["in_use"], gigabytes["reserved"]) == (0, 0)
+    plain = own.removesuffix("/detail").removesuffix("?usage=true")
+    await call(scene, "PUT", plain, {"quota_set": {"gigabytes": 5}}, 403)
+    assert (await scene.other.call("GET", own, headers=HEADERS)).status == 403
+    await scene.admin.call("PUT", plain, {"quota_set": {"gigabytes": 5}}, headers=HEADERS)
+    assert (await call(scene, "GET", plain))["quota_set"]["gigabytes"] == 5
+
+
 async def test_a_share_gets_stuck_or_fails_as_the_script_says(scene: Scene) -> None:
     rule = {
         "name": "s",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from js2spawner.devcloud.calls import Answer, Call, Route, Version
 from js2spawner.devcloud.cinder.common import VOLUME_TYPE, ZONE, used
-from js2spawner.devcloud.errors import Refusal
+from js2spawner.devcloud.quota_sets import QuotaSets
 
 LOWEST, HIGHEST = Version(3, 0), Version(3, 71)
 
@@ -48,31 +48,18 @@ async def limits(call: Call) -> Answer:
     return Answer({"limits": {"rate": [], "absolute": absolute}})
 
 
-async def show_quota(call: Call) -> Answer:
-    project_id = call.names["id"]
-    if project_id != call.project_id and not call.caller.admin:
-        raise Refusal(403, "Policy doesn't allow volume_extension:quotas:show to be performed.")
-    held = used(call.cloud, project_id)
-    limits_of = {name: call.cloud.limit(project_id, f"volume.{name}") for name in held}
-    if call.query.get("usage", "").lower() != "true":
-        return Answer({"quota_set": {"id": project_id, **limits_of}})
-    full = {name: {"limit": limits_of[name], "in_use": held[name], "reserved": 0} for name in held}
-    return Answer({"quota_set": {"id": project_id, **full}})
-
-
-async def update_quota(call: Call) -> Answer:
-    if not call.caller.admin:
-        raise Refusal(403, "Policy doesn't allow volume_extension:quotas:update to be performed.")
-    asked = {name: value for name, value in call.member("quota_set").items() if isinstance(value, int)}
-    call.cloud.set_limits(call.names["id"], {f"volume.{name}": value for name, value in asked.items()})
-    return Answer({"quota_set": asked})
-
+QUOTAS = QuotaSets(
+    "volume",
+    "volume_extension:quotas",
+    used,
+    in_full=lambda call: call.query.get("usage", "").lower() == "true",
+)
 
 ROUTES = (
     Route("GET", "/types", "types.list", types),
     Route("GET", "/os-availability-zone", "zones.list", zones),
     Route("GET", "/limits", "limits.show", limits),
-    Route("GET", "/os-quota-sets/{id}", "quotas.show", show_quota),
-    Route("PUT", "/os-quota-sets/{id}", "quotas.update", update_quota),
+    Route("GET", "/os-quota-sets/{id}", "quotas.show", QUOTAS.show),
+    Route("PUT", "/os-quota-sets/{id}", "quotas.update", QUOTAS.update),
 )
 VERSION_ROUTES = tuple(Route("GET", path, "versions", versions, open=True) for path in ("", "/", "/v3", "/v3/"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from js2spawner.devcloud.calls import Answer, Call, Route, Version
-from js2spawner.devcloud.errors import Refusal
 from js2spawner.devcloud.manila.common import used
+from js2spawner.devcloud.quota_sets import QuotaSets
 
 LOWEST, HIGHEST = Version(2, 0), Version(2, 91)
 SHARE_TYPE = {
@@ -52,31 +52,13 @@ async def limits(call: Call) -> Answer:
     return Answer({"limits": {"rate": [], "absolute": absolute}})
 
 
-async def show_quota(call: Call) -> Answer:
-    project_id = call.names["id"]
-    if project_id != call.project_id and not call.caller.admin:
-        raise Refusal(403, "Policy doesn't allow quota_set:show to be performed.")
-    held = used(call.cloud, project_id)
-    limits_of = {name: call.cloud.limit(project_id, f"share.{name}") for name in held}
-    if not call.path.endswith("/detail"):
-        return Answer({"quota_set": {"id": project_id, **limits_of}})
-    full = {name: {"limit": limits_of[name], "in_use": held[name], "reserved": 0} for name in held}
-    return Answer({"quota_set": {"id": project_id, **full}})
-
-
-async def update_quota(call: Call) -> Answer:
-    if not call.caller.admin:
-        raise Refusal(403, "Policy doesn't allow quota_set:update to be performed.")
-    asked = {name: value for name, value in call.member("quota_set").items() if isinstance(value, int)}
-    call.cloud.set_limits(call.names["id"], {f"share.{name}": value for name, value in asked.items()})
-    return Answer({"quota_set": asked})
-
+QUOTAS = QuotaSets("share", "quota_set", used, in_full=lambda call: call.path.endswith("/detail"))
 
 ROUTES = (
     *(Route("GET", path, "versions", versions, open=True) for path in ("", "/", "/v2", "/v2/")),
     Route("GET", "/v2/types", "types.list", types),
     Route("GET", "/v2/limits", "limits.show", limits),
-    Route("GET", "/v2/quota-sets/{id}", "quotas.show", show_quota),
-    Route("GET", "/v2/quota-sets/{id}/detail", "quotas.show", show_quota),
-    Route("PUT", "/v2/quota-sets/{id}", "quotas.update", update_quota),
+    Route("GET", "/v2/quota-sets/{id}", "quotas.show", QUOTAS.show),
+    Route("GET", "/v2/quota-sets/{id}/detail", "quotas.show", QUOTAS.show),
+    Route("PUT", "/v2/quota-sets/{id}", "quotas.update", QUOTAS.update),
 )
