@@ -1,18 +1,18 @@
 """The homes in one region of a cloud, as hub and command both see them: found, made, marked, copied, deleted.
 
-Nothing is kept here. Every method raises CloudError.
+Nothing is kept here. Every method raises CloudError, but for `whatever_answers`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from js2spawner.catalog_entries import Home as Terms
 from js2spawner.catalog_entries import Region
 from js2spawner.cloud.cloud import Cloud
-from js2spawner.cloud.errors import BadAnswer, BadCloudConfig, Forbidden, Gone, NoAnswer
+from js2spawner.cloud.errors import BadAnswer, BadCloudConfig, CloudError, Forbidden, Gone, NoAnswer
 from js2spawner.fleet.names import HUB_KEY, home_name
 from js2spawner.home_copies import SNAPSHOT_OF, Snapshot, snapshot_metadata, snapshot_of
 from js2spawner.homes import DELETE_AT, Home, Kind, home_of_share, home_of_volume, is_home, meaning, new_metadata
@@ -34,6 +34,21 @@ class HomesInCloud:
         """Everybody's: those in use, those replaced or being restored. Where there is no Manila there are no shares."""
         volumes, shares = await asyncio.gather(self._volumes(), self._shares())
         return volumes + shares
+
+    async def whatever_answers(self) -> tuple[list[Home], dict[Kind, CloudError]]:
+        """Everybody's as far as the cloud tells, and why it does not tell of the others, by their kind."""
+        asked: dict[Kind, Awaitable[list[Home]]] = {"volume": self._volumes(), "share": self._shares()}
+        answers = dict(zip(asked, await asyncio.gather(*asked.values(), return_exceptions=True), strict=True))
+        homes: list[Home] = []
+        silent: dict[Kind, CloudError] = {}
+        for kind, answer in answers.items():
+            if isinstance(answer, CloudError):
+                silent[kind] = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                homes += answer
+        return homes, silent
 
     async def of_kind(self, kind: Kind) -> list[Home]:
         """Everybody's of that kind, asked for afresh."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -196,24 +196,32 @@ def told(problem: CloudError) -> str:
 
 async def everybodys(regions: Mapping[str, HomesInCloud], only: str | None = None) -> list[Home]:
     """All homes of the hub, sorted by user. Raises CloudError, HomeRefused."""
+    found = await asyncio.gather(*(there.all() for there in chosen(regions, only)))
+    return in_order(home for homes in found for home in homes)
+
+
+def chosen(regions: Mapping[str, HomesInCloud], only: str | None) -> list[HomesInCloud]:
+    """All regions, or the one that is named. Raises HomeRefused."""
     if only is not None and only not in regions:
         raise HomeRefused(f"there is no region {only!r} in the catalog; known are {', '.join(regions)}.")
-    chosen = [regions[only]] if only is not None else list(regions.values())
-    found = await asyncio.gather(*(there.all() for there in chosen))
-    every = (home for homes in found for home in homes)
-    return sorted(every, key=lambda home: (home.user, home.region, home.role != CURRENT, home.created, home.id))
+    return [regions[only]] if only is not None else list(regions.values())
+
+
+def in_order(homes: Iterable[Home]) -> list[Home]:
+    """By user, and each user's present home first."""
+    return sorted(homes, key=lambda home: (home.user, home.region, home.role != CURRENT, home.created, home.id))
 
 
 async def the_home(regions: Mapping[str, HomesInCloud], wanted: Wanted, *, role: str | None = CURRENT) -> Home:
     """The one home that is meant; with `role` None of any kind. Raises HomeRefused when it is none or several."""
     homes = await everybodys(regions, wanted.region)
     mine = [home for home in homes if home.user == wanted.user and wanted.home_id in (None, home.id)]
-    chosen = [home for home in mine if role is None or wanted.home_id or home.role == role]
-    if len(chosen) == 1:
-        return chosen[0]
-    if chosen:
-        several = "; ".join(f"{home.id} ({home.kind} in {home.region})" for home in chosen)
-        raise HomeRefused(f"{wanted.user} has {len(chosen)} homes: name one with --id. They are {several}.")
+    meant = [home for home in mine if role is None or wanted.home_id or home.role == role]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        several = "; ".join(f"{home.id} ({home.kind} in {home.region})" for home in meant)
+        raise HomeRefused(f"{wanted.user} has {len(meant)} homes: name one with --id. They are {several}.")
     beside = f" Old ones: {', '.join(home.id for home in mine)}; name one with --id." if mine else ""
     raise HomeRefused(f"this hub has no home of {wanted.user!r}.{beside}")
 
@@ -247,7 +255,8 @@ def moment(instant: Instant | None) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M") if instant is not None else "–"
 
 
-def home_as_json(home: Home, snapshots: Sequence[Snapshot]) -> dict[str, object]:
+def home_as_json(home: Home, snapshots: Sequence[Snapshot] | None) -> dict[str, object]:
+    """`snapshots` None where the cloud did not tell."""
     return {
         "user": home.user,
         "user_id": home.user_id,
@@ -263,5 +272,7 @@ def home_as_json(home: Home, snapshots: Sequence[Snapshot]) -> dict[str, object]
         "created": moment(home.created),
         "used_at": moment(home.used_at) if home.used_at else None,
         "delete_at": moment(home.delete_at) if home.delete_at else None,
-        "snapshots": [{**asdict(each), "taken_at": moment(each.taken_at)} for each in snapshots],
+        "snapshots": None
+        if snapshots is None
+        else [{**asdict(each), "taken_at": moment(each.taken_at)} for each in snapshots],
     }

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import click
 
+from js2spawner.cloud.errors import CloudError
 from js2spawner.fleet.homes_in_cloud import HomesInCloud
 from js2spawner.home_commands import common
 from js2spawner.home_copies import Snapshot
 from js2spawner.homes import CURRENT, Home
 
 _HEADINGS = ("USER", "REGION", "KIND", "SIZE", "USED", "STATE", "LAST USED (UTC)", "SNAPSHOTS", "ID", "NOTE")
-Snapshots = Mapping[str, Sequence[Snapshot]]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the regions told. `snapshots` are by home; a home of a region in `uncounted` may have more of them.
+    `silent` says in a sentence each what could not be read."""
+
+    homes: list[Home] = field(default_factory=list)
+    snapshots: dict[str, list[Snapshot]] = field(default_factory=dict)
+    uncounted: set[str] = field(default_factory=set)
+    silent: list[str] = field(default_factory=list)
+
+    def of(self, home: Home) -> Sequence[Snapshot] | None:
+        return None if home.region in self.uncounted else self.snapshots.get(home.id, [])
 
 
 @click.command("list")
@@ -29,24 +43,44 @@ def list_(
     as_json: bool,
 ) -> None:
     """Show all homes: whose, where, how large, how full, in which state."""
-    homes, snapshots = common.ask(hub, lambda regions: _look(regions, region))
-    shown = [home for home in homes if everything or home.role == CURRENT]
-    rows = [_row(home, snapshots[home.id]) for home in shown]
-    lines = common.table(_HEADINGS, rows) if rows else ["This hub has no homes yet."]
-    common.answer([common.home_as_json(home, snapshots[home.id]) for home in shown], as_json, lines)
+    seen = common.ask(hub, lambda regions: _look(common.chosen(regions, region)))
+    shown = [home for home in common.in_order(seen.homes) if everything or home.role == CURRENT]
+    rows = [_row(home, seen.of(home)) for home in shown]
+    if rows or as_json:
+        found = [common.home_as_json(home, seen.of(home)) for home in shown]
+        common.answer(found, as_json, common.table(_HEADINGS, rows))
+    elif not seen.silent:
+        click.echo("This hub has no homes yet.")
+    if seen.silent:
+        # Half a list is of use to whoever looks for somebody's home, but no program may take it for all.
+        raise click.ClickException("\n".join(sorted(seen.silent)))
 
 
-async def _look(regions: Mapping[str, HomesInCloud], only: str | None) -> tuple[list[Home], Snapshots]:
-    homes = await common.everybodys(regions, only)
-    with_volumes = [regions[name] for name in {home.region for home in homes if home.kind == "volume"}]
-    snapshots: defaultdict[str, list[Snapshot]] = defaultdict(list)
-    for found in await asyncio.gather(*(there.snapshots() for there in with_volumes)):
-        for each in found:
-            snapshots[each.home_id].append(each)
-    return homes, snapshots
+async def _look(regions: Sequence[HomesInCloud]) -> Seen:
+    seen = Seen()
+    await asyncio.gather(*(_look_in(there, seen) for there in regions))
+    return seen
 
 
-def _row(home: Home, snapshots: Sequence[Snapshot]) -> tuple[str, ...]:
+async def _look_in(there: HomesInCloud, seen: Seen) -> None:
+    name = there.region.name
+    homes, silent = await there.whatever_answers()
+    seen.homes += homes
+    seen.silent += [_unread(f"{kind}s", name, problem) for kind, problem in silent.items()]
+    if any(home.kind == "volume" for home in homes):
+        try:
+            for each in await there.snapshots():
+                seen.snapshots.setdefault(each.home_id, []).append(each)
+        except CloudError as problem:
+            seen.uncounted.add(name)
+            seen.silent.append(_unread("snapshots", name, problem))
+
+
+def _unread(what: str, region: str, problem: CloudError) -> str:
+    return f"The {what} in {region} could not be read, so this is not all: {common.told(problem)}"
+
+
+def _row(home: Home, snapshots: Sequence[Snapshot] | None) -> tuple[str, ...]:
     used = f"{home.used_gb:.1f} GB" if home.used_gb is not None else "–"
     return (
         home.user or "?",
@@ -56,7 +90,7 @@ def _row(home: Home, snapshots: Sequence[Snapshot]) -> tuple[str, ...]:
         used,
         home.status,
         common.moment(home.used_at),
-        str(len(snapshots)),
+        str(len(snapshots)) if snapshots is not None else "?",
         home.id,
         note_of(home),
     )

@@ -266,6 +266,7 @@ class Manila:
         return self.kept[share_id]
 
     async def list(self, metadata: Mapping[str, str] | None = None) -> list[Share]:
+        self.faults.before("list-shares")
         if not self.there:
             raise BadCloudConfig("Cloud test has no shared-file-system service in its catalogue.")
         wanted = dict(metadata or {}).items()

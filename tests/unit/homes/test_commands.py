@@ -81,6 +81,31 @@ def test_a_hub_without_homes_says_so(js2: Js2) -> None:
     assert good(js2("list")) == "This hub has no homes yet.\n"
 
 
+def test_what_a_region_does_not_tell_keeps_nobody_from_seeing_the_rest(here: Scene, home: HomeUse, js2: Js2) -> None:
+    here.iu.faults.errors["list-shares"] = [Unreachable("connection refused")]
+    told = refusal(js2("list"))
+    assert home.id in told
+    assert "The shares in IU could not be read" in told
+    assert "connection refused" in told
+    here.iu.faults.errors["list-shares"] = [Unreachable("connection refused")]
+    result = js2("list", "--json")
+    assert (result.exit_code, [each["id"] for each in json.loads(result.stdout)]) == (1, [home.id])
+
+
+def test_homes_whose_snapshots_cannot_be_read_are_listed_without_a_number(here: Scene, home: HomeUse, js2: Js2) -> None:
+    here.iu.faults.errors["list-snapshots"] = [Unreachable("connection refused")]
+    result = js2("list", "--json")
+    assert json.loads(result.stdout)[0]["snapshots"] is None
+    assert "The snapshots in IU could not be read" in refusal(result)
+
+
+def test_a_hub_that_could_not_be_looked_at_is_not_said_to_have_no_homes(here: Scene, js2: Js2) -> None:
+    here.iu.faults.errors["list-volumes"] = [Unreachable("connection refused")]
+    told = refusal(js2("list"))
+    assert "The volumes in IU could not be read" in told
+    assert "no homes" not in told
+
+
 def test_a_home_is_shown_with_its_snapshots(here: Scene, home: HomeUse, js2: Js2) -> None:
     good(js2("snapshot", "alice"))
     told = good(js2("show", "alice"))
