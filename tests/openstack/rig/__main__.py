@@ -9,11 +9,23 @@ from pathlib import Path
 import click
 
 from tests.openstack.place import ROOT
-from tests.openstack.rig.layout import Layout
+from tests.openstack.rig.layout import Layout, Which
 from tests.openstack.rig.processes import RigError
 from tests.openstack.rig.rig import Rig
 
 HOME = ROOT / ".openstack"
+
+_home = click.option(
+    "--home", type=click.Path(path_type=Path), default=HOME, show_default=False, help="folder (.openstack)"
+)
+_which = click.option(
+    "--rig",
+    "which",
+    type=click.Choice([each.value for each in Which]),
+    default="first",
+    show_default=True,
+    help="which of two",
+)
 
 
 class Teller:
@@ -32,11 +44,12 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--home", type=click.Path(path_type=Path), default=HOME, show_default=False, help="folder (.openstack)")
+@_home
+@_which
 @click.option("--show/--no-show", default=True, show_default=True, help="print clouds.yaml, which has the passwords")
-def up(home: Path, show: bool) -> None:
+def up(home: Path, which: str, show: bool) -> None:
     """Start everything from a clean state and write clouds.yaml."""
-    layout = Layout(home.resolve())
+    layout = Layout(home.resolve(), which=Which(which))
     _do(lambda say: Rig(layout, say).up())
     click.echo(f"\n    export OS_CLIENT_CONFIG_FILE={layout.clouds_yaml} OS_CLOUD=openstack\n")
     if show:
@@ -44,17 +57,19 @@ def up(home: Path, show: bool) -> None:
 
 
 @main.command()
-@click.option("--home", type=click.Path(path_type=Path), default=HOME, show_default=False, help="folder (.openstack)")
-def down(home: Path) -> None:
+@_home
+@_which
+def down(home: Path, which: str) -> None:
     """End everything and remove its state; what was installed stays for the next start."""
-    _do(lambda say: Rig(Layout(home.resolve()), say).down())
+    _do(lambda say: Rig(Layout(home.resolve(), which=Which(which)), say).down())
 
 
 @main.command()
-@click.option("--home", type=click.Path(path_type=Path), default=HOME, show_default=False, help="folder (.openstack)")
-def prepare(home: Path) -> None:
+@_home
+@_which
+def prepare(home: Path, which: str) -> None:
     """Make the dump of databases anew that later starts begin with, after a change of versions or of the seed."""
-    _do(lambda say: Rig(Layout(home.resolve()), say).prepare())
+    _do(lambda say: Rig(Layout(home.resolve(), which=Which(which)), say).prepare())
 
 
 def _do(work: Callable[[Callable[[str], None]], None]) -> None:

@@ -35,7 +35,7 @@ def start(layout: Layout, processes: Processes) -> None:
 
 def wait(layout: Layout, processes: Processes) -> None:
     processes.ready("mariadb", lambda: _mariadb_answers(layout), UP_WITHIN_S)
-    processes.ready("rabbitmq", lambda: listens(Port.RABBITMQ), UP_WITHIN_S)
+    processes.ready("rabbitmq", lambda: listens(layout.port(Port.RABBITMQ)), UP_WITHIN_S)
 
 
 def sql(layout: Layout, statements: str) -> str:
@@ -67,28 +67,28 @@ def _start_rabbitmq(layout: Layout, processes: Processes) -> None:
     home.mkdir(exist_ok=True)
     shutil.copy(layout.setting("rabbitmq.conf"), home / "rabbitmq.conf")
     (home / "plugins").write_text("[].")
-    environment = _rabbitmq_environment(home)
+    environment = _rabbitmq_environment(layout, home)
     # Erlang's own name service would be started by RabbitMQ otherwise, and outlive it.
-    processes.start("epmd", ["epmd", "-address", HOST, "-port", str(Port.EPMD)], environment)
+    processes.start("epmd", ["epmd", "-address", HOST, "-port", str(layout.port(Port.EPMD))], environment)
     processes.start("rabbitmq", [RABBITMQ], environment)
 
 
-def _rabbitmq_environment(home: Path) -> dict[str, str]:
+def _rabbitmq_environment(layout: Layout, home: Path) -> dict[str, str]:
     # RabbitMQ takes several plain words of the environment, LOGS among them, for its settings.
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     return kept | {
         "HOME": str(home),
         "RABBITMQ_NODENAME": "rig@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": HOST,
-        "RABBITMQ_NODE_PORT": str(Port.RABBITMQ),
-        "RABBITMQ_DIST_PORT": str(Port.RABBITMQ_NODES),
+        "RABBITMQ_NODE_PORT": str(layout.port(Port.RABBITMQ)),
+        "RABBITMQ_DIST_PORT": str(layout.port(Port.RABBITMQ_NODES)),
         "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
         "RABBITMQ_LOG_BASE": str(home),
         "RABBITMQ_PID_FILE": str(home / "pid"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
         "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq"),
-        "ERL_EPMD_PORT": str(Port.EPMD),
+        "ERL_EPMD_PORT": str(layout.port(Port.EPMD)),
         "ERL_EPMD_ADDRESS": HOST,
         # Two schedulers that sleep when there is nothing to do: by default it keeps every core awake.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "

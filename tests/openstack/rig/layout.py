@@ -17,10 +17,12 @@ METADATA_SECRET = "rig-metadata"
 DATABASE_PASSWORD = "rig-database"
 
 DATABASES = ("keystone", "placement", "glance", "nova", "nova_api", "nova_cell0", "neutron", "cinder")
+# More than lies between any two of one rig's.
+_PORTS_APART = 1000
 
 
 class Port:
-    """Not OpenStack's own ports: another OpenStack, and the embedded cloud, may use those."""
+    """The first rig's. Not OpenStack's own ports: another OpenStack, and the embedded cloud, may use those."""
 
     KEYSTONE = 15500
     NOVA = 15574
@@ -41,12 +43,39 @@ class Guests(StrEnum):
     QEMU = "qemu"
 
 
+class Which(StrEnum):
+    """Which of the rigs that run beside each other."""
+
+    FIRST = "first"
+    SECOND = "second"
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """`home` keeps what is worth keeping (the services' virtual environment); `run` lives as long as the services."""
+    """`home` keeps what is worth keeping (the services' virtual environment), for all rigs; `run` lives as long as the
+    services of one.
+    """
 
     home: Path
     guests: Guests = Guests.FAKE
+    which: Which = Which.FIRST
+
+    @property
+    def own(self) -> Path:
+        """What this rig alone has."""
+        return self.home if self.which is Which.FIRST else self.home / self.which
+
+    def port(self, of_first: int) -> int:
+        """The port that is here what `of_first` is for the first rig."""
+        return of_first + _PORTS_APART * list(Which).index(self.which)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {name: self.port(number) for name, number in vars(Port).items() if name.isupper()}
+
+    @property
+    def keystone_url(self) -> str:
+        return f"http://{HOST}:{self.port(Port.KEYSTONE)}/v3"
 
     @property
     def venv(self) -> Path:
@@ -54,7 +83,7 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        return self.home / "run"
+        return self.own / "run"
 
     @property
     def settings(self) -> Path:
@@ -79,7 +108,7 @@ class Layout:
 
     @property
     def clouds_yaml(self) -> Path:
-        return self.home / "clouds.yaml"
+        return self.own / "clouds.yaml"
 
     @property
     def compute_host(self) -> str:

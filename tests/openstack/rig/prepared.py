@@ -1,7 +1,8 @@
 """A dump of databases that are migrated and seeded, so that a start does not repeat a minute's work.
 
 It holds what is the same for every rig of these versions: tables, the catalogue, people, flavors, networks; no secret
-but the rig's own published passwords, which Keystone keeps as hashes. Where it was made is written as a placeholder.
+but the rig's own published passwords, which Keystone keeps as hashes. Where it was made is written as a placeholder,
+and ports are those of the first rig.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from tests.openstack.rig import infrastructure, layout
-from tests.openstack.rig.layout import DATABASES, Layout
+from tests.openstack.rig.layout import DATABASES, HOST, Layout, Which
 
 HERE = Path(__file__).parent
 DUMP = HERE / "prepared.sql.gz"
@@ -34,13 +36,21 @@ def save(rig: Layout) -> None:
     plain = ["--skip-comments", "--skip-dump-date", "--hex-blob", "--order-by-primary"]
     command = [*infrastructure.client(rig, "mariadb-dump"), *plain, "--databases", *DATABASES]
     dump = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    content = _title() + dump.replace(str(rig.run), _RUN)
+    content = _title() + _moved(dump, rig, replace(rig, which=Which.FIRST)).replace(str(rig.run), _RUN)
     DUMP.write_bytes(gzip.compress(content.encode(), mtime=0))
 
 
 def load(rig: Layout) -> None:
     """Fill a fresh server with the dump."""
-    infrastructure.sql(rig, gzip.decompress(DUMP.read_bytes()).decode().replace(_RUN, str(rig.run)))
+    dump = gzip.decompress(DUMP.read_bytes()).decode().replace(_RUN, str(rig.run))
+    infrastructure.sql(rig, _moved(dump, replace(rig, which=Which.FIRST), rig))
+
+
+def _moved(dump: str, old: Layout, new: Layout) -> str:
+    """The same rows with every port of the one rig become the other's."""
+    for name, port in old.ports.items():
+        dump = dump.replace(f"{HOST}:{port}", f"{HOST}:{new.ports[name]}")
+    return dump
 
 
 def _title() -> str:

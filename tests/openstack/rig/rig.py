@@ -23,6 +23,7 @@ class Rig:
         self._layout = layout
         self._say = say
         self._processes = Processes(layout.pids, layout.logs)
+        self._apis = tuple(map(layout.port, _APIS))
 
     def up(self) -> None:
         """Raises RigError with what was wrong; then nothing of it runs any more."""
@@ -47,12 +48,23 @@ class Rig:
         self._layout.clouds_yaml.unlink(missing_ok=True)
         self._say("nothing of it is left")
 
+    def end_services(self) -> None:
+        """End every service, and keep what they wrote: to whoever uses them the machine is lost."""
+        self._processes.stop(services.NAMES, STOP_WITHIN_S)
+
+    def start_services(self) -> None:
+        """Those that were ended, on what they had written. Raises RigError."""
+        services.warm_up(self._layout, self._processes)
+        services.start(self._layout, self._processes)
+        services.wait(self._processes, *self._apis)
+        seed.wait_for_compute(self._layout, COMPUTE_WITHIN_S)
+
     def _or_nothing(self, start: Callable[[], None]) -> None:
         try:
             self._clean_start()
             start()
         except BaseException as problem:
-            logs = self._layout.home / "log-of-failure"
+            logs = self._layout.own / "log-of-failure"
             shutil.rmtree(logs, ignore_errors=True)
             if self._layout.logs.exists():
                 shutil.copytree(self._layout.logs, logs)
@@ -63,7 +75,7 @@ class Rig:
 
     def _clean_start(self) -> None:
         self.down()
-        if taken := [port for port in _APIS if listens(port)]:
+        if taken := [port for port in self._apis if listens(port)]:
             raise RigError(f"Ports {taken} of 127.0.0.1 are taken by other programs.")
         self._layout.run.mkdir(parents=True)
         write_settings(self._layout)
@@ -78,16 +90,16 @@ class Rig:
         prepared.load(layout)
         self._say("databases are filled")
         services.start(layout, processes)
-        services.wait(processes, *_APIS)
+        services.wait(processes, *self._apis)
         self._say("all APIs answer")
         self._furnish()
-        seed.wait_for_compute(COMPUTE_WITHIN_S)
+        seed.wait_for_compute(layout, COMPUTE_WITHIN_S)
         self._say("servers can be created")
 
     def _furnish(self) -> None:
         """What differs from rig to rig, and so is in no dump."""
-        seed.plant_images(seed.admin())
-        seed.plant_networks(booted=self._layout.guests is Guests.QEMU)
+        seed.plant_images(seed.admin(self._layout))
+        seed.plant_networks(self._layout, booted=self._layout.guests is Guests.QEMU)
         seed.write_clouds_yaml(self._layout)
         self._say("images, networks and the hub's credential are there")
 
@@ -102,11 +114,11 @@ class Rig:
         # The three that are missing sign in as they start, with accounts that do not exist yet.
         services.warm_up(layout, processes, without=("nova-conductor", "nova-scheduler", "nova-compute"))
         services.start(layout, processes)
-        services.wait(processes, *_APIS)
+        services.wait(processes, *self._apis)
         self._say("all APIs answer")
-        seed.plant_people(seed.admin())
-        seed.plant_flavors(seed.admin())
-        seed.plant_outside(seed.admin())
+        seed.plant_people(layout)
+        seed.plant_flavors(seed.admin(layout))
+        seed.plant_outside(seed.admin(layout))
         processes.stop(services.NAMES, STOP_WITHIN_S)
         prepared.save(layout)
         self._say(f"written: {prepared.DUMP.name}")

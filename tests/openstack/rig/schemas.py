@@ -10,7 +10,6 @@ from dataclasses import replace
 from tests.openstack.rig import infrastructure, services
 from tests.openstack.rig.layout import ADMIN_PASSWORD, DATABASE_PASSWORD, DATABASES, REGION, Guests, Layout
 from tests.openstack.rig.processes import RigError
-from tests.openstack.rig.settings import keystone_url
 
 
 def make_account(layout: Layout) -> None:
@@ -48,7 +47,7 @@ def _steps(layout: Layout) -> tuple[Sequence[Sequence[str]], ...]:
     neutron_files = [f"--config-file={layout.setting(name)}" for name in ("neutron.conf", "ml2_conf.ini")]
     bootstrap = ["bootstrap", "--bootstrap-password", ADMIN_PASSWORD, "--bootstrap-region-id", REGION]
     for interface in ("admin", "internal", "public"):
-        bootstrap += [f"--bootstrap-{interface}-url", keystone_url()]
+        bootstrap += [f"--bootstrap-{interface}-url", layout.keystone_url]
     return (
         (
             [*keystone, "db_sync"],

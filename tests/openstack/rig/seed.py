@@ -12,14 +12,13 @@ from openstack.connection import Connection
 
 from tests.openstack.rig.layout import ADMIN_PASSWORD, HOST, PEOPLES_PASSWORD, REGION, SERVICE_PASSWORD, Layout, Port
 from tests.openstack.rig.processes import until
-from tests.openstack.rig.settings import keystone_url
 
 CATALOGUE = {
-    "nova": ("compute", f"http://{HOST}:{Port.NOVA}/v2.1"),
-    "neutron": ("network", f"http://{HOST}:{Port.NEUTRON}"),
-    "glance": ("image", f"http://{HOST}:{Port.GLANCE}"),
-    "placement": ("placement", f"http://{HOST}:{Port.PLACEMENT}"),
-    "cinder": ("block-storage", f"http://{HOST}:{Port.CINDER}/v3"),
+    "nova": ("compute", Port.NOVA, "/v2.1"),
+    "neutron": ("network", Port.NEUTRON, ""),
+    "glance": ("image", Port.GLANCE, ""),
+    "placement": ("placement", Port.PLACEMENT, ""),
+    "cinder": ("block-storage", Port.CINDER, "/v3"),
 }
 # Project and user of the same name; the second is somebody whom the first must never meet.
 MEMBERS = ("js2", "other")
@@ -32,21 +31,23 @@ CIDRS = {"js2": "127.77.0.0/22", "other": "127.78.0.0/22"}
 CIDRS_OF_BOOTED = {"js2": "10.77.0.0/22", "other": "10.78.0.0/22"}
 
 
-def admin() -> Connection:
-    return _connection("admin", ADMIN_PASSWORD)
+def admin(layout: Layout) -> Connection:
+    return _connection(layout, "admin", ADMIN_PASSWORD)
 
 
-def member(name: str) -> Connection:
-    return _connection(name, PEOPLES_PASSWORD)
+def member(layout: Layout, name: str) -> Connection:
+    return _connection(layout, name, PEOPLES_PASSWORD)
 
 
-def plant_people(cloud: Connection) -> None:
+def plant_people(layout: Layout) -> None:
     """Into a Keystone that has been bootstrapped: services with their accounts, projects with their members."""
+    cloud = admin(layout)
     identity = cloud.identity
     roles = {role.name: role for role in identity.roles()}
     roles["service"] = roles.get("service") or identity.create_role(name="service")
     service_project = identity.create_project(name="service", domain_id="default")
-    for name, (kind, url) in CATALOGUE.items():
+    for name, (kind, port, path) in CATALOGUE.items():
+        url = f"http://{HOST}:{layout.port(port)}{path}"
         service = identity.create_service(name=name, type=kind)
         for interface in ("public", "internal"):
             identity.create_endpoint(service_id=service.id, interface=interface, url=url, region_id=REGION)
@@ -80,10 +81,10 @@ def plant_outside(cloud: Connection) -> None:
     )
 
 
-def plant_networks(*, booted: bool) -> None:
+def plant_networks(layout: Layout, *, booted: bool) -> None:
     """A network for each project, with a router to the outside."""
     for name in MEMBERS:
-        network = member(name).network
+        network = member(layout, name).network
         inside = network.create_network(name=NETWORK if name == "js2" else f"{name}-net")
         cidr = (CIDRS_OF_BOOTED if booted else CIDRS)[name]
         subnet = network.create_subnet(
@@ -107,24 +108,24 @@ def plant_images(cloud: Connection, names: Iterable[str] = IMAGES) -> None:
 
 def write_clouds_yaml(layout: Layout) -> None:
     """With a new application credential: what a hub has."""
-    owner = member(MEMBERS[0])
+    owner = member(layout, MEMBERS[0])
     credential = owner.identity.create_application_credential(
         user=owner.current_user_id, name="js2spawner", description="a hub", unrestricted=False
     )
     application = {"application_credential_id": credential.id, "application_credential_secret": credential.secret}
     clouds = {
-        "openstack": {"auth_type": "v3applicationcredential", **_entry(application)},
-        "openstack-user": _entry(_password("js2", PEOPLES_PASSWORD)),
-        "openstack-other": _entry(_password("other", PEOPLES_PASSWORD)),
-        "openstack-admin": _entry(_password("admin", ADMIN_PASSWORD)),
+        "openstack": {"auth_type": "v3applicationcredential", **_entry(layout, application)},
+        "openstack-user": _entry(layout, _password(layout, "js2", PEOPLES_PASSWORD)),
+        "openstack-other": _entry(layout, _password(layout, "other", PEOPLES_PASSWORD)),
+        "openstack-admin": _entry(layout, _password(layout, "admin", ADMIN_PASSWORD)),
     }
     layout.clouds_yaml.touch(mode=0o600)
     layout.clouds_yaml.write_text(yaml.safe_dump({"clouds": clouds}))
 
 
-def wait_for_compute(within_s: float) -> None:
+def wait_for_compute(layout: Layout, within_s: float) -> None:
     """Until a server could be placed: the compute service is up, and the scheduler knows its host."""
-    cloud = admin()
+    cloud = admin(layout)
 
     def placeable() -> bool:
         up = any(each.binary == "nova-compute" and each.state == "up" for each in cloud.compute.services())
@@ -133,19 +134,19 @@ def wait_for_compute(within_s: float) -> None:
     until(placeable, "nova-compute is up and its host is mapped", within_s)
 
 
-def _connection(user: str, password: str) -> Connection:
+def _connection(layout: Layout, user: str, password: str) -> Connection:
     return connect(
         load_yaml_config=False,
         load_envvars=False,
         region_name=REGION,
         auth_type="password",
-        auth=_password(user, password),
+        auth=_password(layout, user, password),
     )
 
 
-def _password(user: str, password: str) -> dict[str, str]:
+def _password(layout: Layout, user: str, password: str) -> dict[str, str]:
     return {
-        "auth_url": keystone_url(),
+        "auth_url": layout.keystone_url,
         "username": user,
         "password": password,
         "project_name": user,
@@ -154,8 +155,8 @@ def _password(user: str, password: str) -> dict[str, str]:
     }
 
 
-def _entry(auth: dict[str, str]) -> dict[str, Any]:
-    return {"region_name": REGION, "auth": {"auth_url": keystone_url(), **auth}}
+def _entry(layout: Layout, auth: dict[str, str]) -> dict[str, Any]:
+    return {"region_name": REGION, "auth": {"auth_url": layout.keystone_url, **auth}}
 
 
 def _grant(cloud: Connection, project: Any, user: Any, roles: Iterable[Any]) -> None:

@@ -94,7 +94,7 @@ def _api(layout: Layout, name: str, module: str, port: int, *, workers: int = 8,
         argv=(f"{project}-api",),
         output=f"{layout.logs}/{name}.out",
         environment={f"{variable}_DIR": str(layout.settings), f"{variable}_FILES": ";".join(files)},
-        port=port,
+        port=layout.port(port),
         workers=workers,
     )
 
@@ -138,7 +138,9 @@ def _nova(layout: Layout) -> Family:
     if layout.guests is Guests.QEMU:
         services += (_api(layout, "nova-metadata", "nova.wsgi.metadata", Port.METADATA, workers=4, files=files),)
     common = ("nova.conf", "nova.compute.manager", "nova.conductor.manager", "nova.scheduler.manager")
-    return Family(services, (*common, "nova.api.openstack.compute.routes"), threads=True, after_port=Port.KEYSTONE)
+    return Family(
+        services, (*common, "nova.api.openstack.compute.routes"), threads=True, after_port=layout.port(Port.KEYSTONE)
+    )
 
 
 def _cinder(layout: Layout) -> Family:

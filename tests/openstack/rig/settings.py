@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tests.openstack.rig import layout as layout_words
-from tests.openstack.rig.layout import HOST, Layout, Port
+from tests.openstack.rig.layout import Layout
 
 TEMPLATES = Path(__file__).parent / "settings"
 
@@ -23,15 +23,11 @@ def write_settings(layout: Layout) -> None:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    words = {"layout": layout, "layout_words": layout_words, "port": Port, "keystone": keystone_url()}
+    words = {"layout": layout, "layout_words": layout_words, "port": layout.ports, "keystone": layout.keystone_url}
     for template in sorted(TEMPLATES.glob("[!_]*")):
         layout.setting(template.name).write_text(environment.get_template(template.name).render(words))
     for keys in ("fernet-keys", "credential-keys"):
         _write_keys(layout.settings / keys)
-
-
-def keystone_url() -> str:
-    return f"http://{HOST}:{Port.KEYSTONE}/v3"
 
 
 def _write_keys(folder: Path) -> None:
