@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .caller import Call, Caller, path
-from .errors import BadRequest, Gone
+from .errors import BadRequest
 from .reading import Json, instant, objects, read, strings, text, words
 from .records import Fault, Flavor, Limits, NewServer, Server, VolumeAttachment
 
@@ -68,31 +68,6 @@ class Compute:
         await self._call(
             "set-metadata", "POST", path("servers", server_id, "metadata"), body={"metadata": dict(values)}
         )
-
-    async def delete_metadata(self, server_id: str, key: str) -> None:
-        """Remove one item; one that is not there is no error."""
-        try:
-            await self._call("delete-metadata", "DELETE", path("servers", server_id, "metadata", key))
-        except Gone as gone:
-            # Nova: "Metadata item was not found", as opposed to "Instance … could not be found."
-            if "item was not found" not in gone.detail:
-                raise
-
-    async def set_tags(self, server_id: str, tags: Iterable[str]) -> None:
-        """Replace all tags. At most 50 of at most 60 characters, without `/` and `,`."""
-        await self._call("set-tags", "PUT", path("servers", server_id, "tags"), body={"tags": sorted(set(tags))})
-
-    async def add_tag(self, server_id: str, tag: str) -> None:
-        await self._call("add-tag", "PUT", path("servers", server_id, "tags", tag))
-
-    async def remove_tag(self, server_id: str, tag: str) -> None:
-        """Remove one tag; one that is not there is no error."""
-        try:
-            await self._call("remove-tag", "DELETE", path("servers", server_id, "tags", tag))
-        except Gone as gone:
-            # Nova: "Instance … has no tag '…'", as opposed to "Instance … could not be found."
-            if "has no tag" not in gone.detail:
-                raise
 
     async def console_log(self, server_id: str, *, lines: int) -> str:
         """The last lines of the console. What a guest wrote there is hostile."""
