@@ -47,7 +47,7 @@ from js2spawner.homes import Home, home_of_volume
 from js2spawner.instance import Ended, Record, Shelved
 
 AT_ONCE = 4
-"""Volumes of one region on their way at the same time."""
+"""Volumes of one region on their way at the same time: so many to instances, and so many away from them."""
 
 STUCK_S = 180.0
 """Seconds in one passing state after which nobody is believed to be at work. (Nova itself tries to take a disk from a
@@ -86,7 +86,10 @@ class Attaching:
         self._records = records
         self._log = log
         self.pace = pace
-        self.slots = asyncio.Semaphore(AT_ONCE)
+        # Two of them: guests that do not let go of a disk must keep nobody's start waiting.
+        self.slots: dict[Callable[[Seen], Step], asyncio.Semaphore] = {
+            rule: asyncio.Semaphore(AT_ONCE) for rule in (to_attach, to_detach)
+        }
 
     async def attach(
         self, volume_id: str, server_id: str, within_s: float, wanted: Callable[[], bool] = lambda: True
@@ -224,8 +227,8 @@ class _Way:
         try:
             seen = await self._look()
             step = self._rule(seen)
-            if isinstance(step, Attach) and not self._has_slot:
-                await self._region.slots.acquire()
+            if isinstance(step, Attach | Detach) and not self._has_slot:
+                await self._region.slots[self._rule].acquire()
                 self._has_slot = True
                 # The wait for a slot may have been long.
                 seen = await self._look()
@@ -294,4 +297,4 @@ class _Way:
     def _leave_slot(self) -> None:
         if self._has_slot:
             self._has_slot = False
-            self._region.slots.release()
+            self._region.slots[self._rule].release()

@@ -27,6 +27,7 @@ from tests.unit.homes.scenes import (
     outcome,
     refused,
     scene,
+    soon,
 )
 from tests.unit.lives import ADDRESS
 
@@ -176,6 +177,30 @@ async def test_four_volumes_of_a_region_are_on_their_way_at_once_and_no_more(her
         here.iu.volumes.set(hold.volume_id, status="in-use", attached_to=(hold.server_id,))
     here.iu.compute.attaching = "works"
     assert {outcome(found) for found in await asyncio.gather(*ways)} == {"attached"}
+
+
+async def test_a_class_that_stops_lets_go_of_four_volumes_at_once_and_keeps_no_start_waiting(here: Scene) -> None:
+    records = []
+    for number in range(7):
+        owner = replace(BOB, user=f"student{number}")
+        home, _ = await here.use(owner, f"{number}-1")
+        records.append(here.attempt(home, owner))
+        await here.attach(records[-1])
+    detach, may = here.iu.compute.detach_volume, asyncio.Event()
+
+    async def slowly(server_id: str, volume_id: str) -> None:
+        here.iu.faults.calls.append("let go of")
+        await may.wait()
+        await detach(server_id, volume_id)
+
+    here.iu.compute.detach_volume = slowly  # type: ignore[method-assign]
+    ways = [asyncio.create_task(here.homes.detach(record)) for record in records]
+    await soon(lambda: None, lambda: here.iu.faults.calls.count("let go of") >= 4)
+    home, _ = await here.use()
+    assert outcome(await here.attach(here.attempt(home))) == "attached"
+    assert here.iu.faults.calls.count("let go of") == 4
+    may.set()
+    assert {outcome(found) for found in await asyncio.gather(*ways)} == {"detached"}
 
 
 async def test_attaching_and_detaching_twice_is_as_good_as_once(here: Scene) -> None:
