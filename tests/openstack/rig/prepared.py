@@ -36,17 +36,17 @@ def save(rig: Layout) -> None:
     plain = ["--skip-comments", "--skip-dump-date", "--hex-blob", "--order-by-primary"]
     command = [*infrastructure.client(rig, "mariadb-dump"), *plain, "--databases", *DATABASES]
     dump = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    content = _title() + _moved(dump, rig, replace(rig, which=Which.FIRST)).replace(str(rig.run), _RUN)
+    content = _title() + moved(dump, rig, replace(rig, which=Which.FIRST)).replace(str(rig.run), _RUN)
     DUMP.write_bytes(gzip.compress(content.encode(), mtime=0))
 
 
 def load(rig: Layout) -> None:
     """Fill a fresh server with the dump."""
     dump = gzip.decompress(DUMP.read_bytes()).decode().replace(_RUN, str(rig.run))
-    infrastructure.sql(rig, _moved(dump, replace(rig, which=Which.FIRST), rig))
+    infrastructure.sql(rig, moved(dump, replace(rig, which=Which.FIRST), rig))
 
 
-def _moved(dump: str, old: Layout, new: Layout) -> str:
+def moved(dump: str, old: Layout, new: Layout) -> str:
     """The same rows with every port of the one rig become the other's."""
     for name, port in old.ports.items():
         dump = dump.replace(f"{HOST}:{port}", f"{HOST}:{new.ports[name]}")
