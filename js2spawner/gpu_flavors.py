@@ -18,16 +18,24 @@ _RESOURCE = re.compile(r"resources[\w-]*:(VGPU|PGPU|CUSTOM_(?!BAREMETAL)\w+)")
 _ALIAS = "pci_passthrough:alias"
 
 
-def specs_have_gpu(extra_specs: Mapping[str, str]) -> bool:
-    """Whether Nova gives an instance of such a flavor a virtual GPU, a passed-through card, or a custom resource."""
-    if extra_specs.get(_ALIAS, "").strip():
-        return True
-    return any(_RESOURCE.fullmatch(name) and value.strip() not in ("", "0") for name, value in extra_specs.items())
+def gpus_in(extra_specs: Mapping[str, str]) -> int:
+    """How many virtual GPUs, passed-through cards and custom resources Nova gives an instance of such a flavor."""
+    aliases = [alias for alias in extra_specs.get(_ALIAS, "").split(",") if alias.strip()]
+    counts = [alias.rpartition(":")[2] for alias in aliases]
+    counts += [value for name, value in extra_specs.items() if _RESOURCE.fullmatch(name) and value.strip()]
+    return sum(int(count) if count.strip().isdecimal() else 1 for count in counts)
+
+
+def gpus_of(entry: FlavorEntry | None, seen: Flavor | None) -> int:
+    """How many an instance of the flavor has, a share of a card counted as one: by the catalog, else by the cloud."""
+    if entry is not None and entry.gpu is not None:
+        return entry.gpu.cards
+    return gpus_in(seen.extra_specs) if seen is not None else 0
 
 
 def has_gpu(entry: FlavorEntry, seen: Flavor | None) -> bool:
     """Whether an instance of the flavor has one: the catalog or the cloud says so."""
-    return entry.gpu is not None or (seen is not None and specs_have_gpu(seen.extra_specs))
+    return gpus_of(entry, seen) > 0
 
 
 def share_words(gpu: Gpu) -> str:

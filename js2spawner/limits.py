@@ -12,6 +12,8 @@ from math import inf
 from typing import Literal
 
 from js2spawner.catalog_entries import FlavorEntry, Limit
+from js2spawner.cloud.records import Flavor
+from js2spawner.gpu_flavors import gpus_of
 
 EVERYONE = "everyone"
 
@@ -30,15 +32,14 @@ class Use:
         return Use(self.servers + other.servers, self.gpus + other.gpus, self.su_per_hour + other.su_per_hour)
 
 
-def use_of(flavors: Iterable[FlavorEntry | None]) -> Use:
-    """What servers on these flavors add up to. One whose flavor has left the catalog is a server, and no more is known.
+def use_of(flavors: Iterable[tuple[FlavorEntry | None, Flavor | None]]) -> Use:
+    """What servers on these flavors add up to, by the catalog's word and their cloud's.
 
-    A share of a card counts as a GPU.
+    One whose flavor neither knows any more is a server, and no more is known. A share of a card counts as a GPU.
     """
     total = Use()
-    for flavor in flavors:
-        gpus = flavor.gpu.cards if flavor and flavor.gpu else 0
-        total = total.plus(Use(1, gpus, flavor.su_per_hour if flavor else 0))
+    for entry, seen in flavors:
+        total = total.plus(Use(1, gpus_of(entry, seen), entry.su_per_hour if entry else 0))
     return total
 
 

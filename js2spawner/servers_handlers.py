@@ -77,7 +77,7 @@ class ServersHandler(_OfServers):
         query = "" if mine and not sees_others else self.get_argument("q", "")[:_QUERY_AT_MOST]
         model = listed([row(each, now) for each in seen], query)
         model["mine"], model["sees_others"] = mine, sees_others
-        model["limits"] = await servers.limits_of(me) if me is not None and mine else []
+        model["limits"] = servers.limits_of(me) if me is not None and mine else []
         if self.wants_json or me is None:
             # A service is a script, whatever it says it takes: pages are made for somebody.
             self._json(model)

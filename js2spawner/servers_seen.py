@@ -18,7 +18,7 @@ from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.instance import Owner, Record
 from js2spawner.lease_shown import lease_model
 from js2spawner.line import Place
-from js2spawner.servers_shown import Seen, Terms, counts, limits_told
+from js2spawner.servers_shown import Seen, Terms, limits_told
 
 _AT_A_TIME = 25
 
@@ -65,16 +65,13 @@ class Servers:
         every = await self._seen({owner})
         return next((s for s in every if not attempt_id or (s.record and s.record.attempt_id == attempt_id)), None)
 
-    async def limits_of(self, user: User) -> list[str]:
+    def limits_of(self, user: User) -> list[str]:
         """How much of what somebody may have is in use, in sentences."""
-        catalog = self._js2.catalog
-        flavors = [
-            seen.record.plan.flavor if seen.record else str((seen.place or {}).get("flavor", ""))
-            for seen in await self.of(user)
-            if counts(seen)
-        ]
-        most = limits.most_for(catalog.limits, frozenset(group.name for group in user.groups))
-        return limits_told(limits.use_of(map(catalog.flavor, flavors)), most)
+        admission = self._js2.admission
+        if admission is None:
+            return []
+        most = limits.most_for(self._js2.catalog.limits, frozenset(group.name for group in user.groups))
+        return limits_told(admission.use_of(user.name), most)
 
     def _live(self) -> list[Record]:
         return self._js2.fleet.live() if self._js2.fleet else []

@@ -238,11 +238,6 @@ def limits_told(used: Use, most: Use) -> list[str]:
     return told
 
 
-def counts(seen: Seen) -> bool:
-    """Whether it counts against limits: what is over, or on the shelf, does not."""
-    return state_of(seen) not in ("stopped", "ending", "shelving", "shelved")
-
-
 def _plural(number: float, thing: str) -> str:
     return thing if number == 1 else f"{thing}s"
 

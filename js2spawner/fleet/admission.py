@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -204,11 +204,8 @@ class Admission:
         if not self._catalog.limits:
             return wish.candidates
         most = limits.most_for(self._catalog.limits, wish.groups)
-        used = limits.use_of(map(self._catalog.flavor, self._others_of(wish.owner)))
-        broken = [
-            (candidate, limits.over(limits.use_of([self._catalog.flavor(candidate.flavor)]), used, most))
-            for candidate in wish.candidates
-        ]
+        used = self.use_of(wish.owner.user, but=wish.owner)
+        broken = [(candidate, limits.over(self._use((candidate,)), used, most)) for candidate in wish.candidates]
         allowed = tuple(candidate for candidate, limit in broken if limit is None)
         if not allowed:
             limit = broken[0][1]
@@ -217,18 +214,22 @@ class Admission:
             raise NoTurn(replace(failure("limit"), sentence=limits.sentence(limit, used, most)))
         return allowed
 
-    def _others_of(self, owner: Owner) -> list[str]:
-        """The flavors of the user's other servers, those too that are in the line or just out of it."""
+    def use_of(self, user: str, but: Owner | None = None) -> limits.Use:
+        """What somebody's servers add up to, those too that are in the line or just out of it; `but` for one."""
         running = [
-            record.plan.flavor
+            Candidate(record.plan.region, record.plan.flavor)
             for record in self._fleet.live()
-            if record.owner.user == owner.user and record.owner != owner and not record.over and not record.on_shelf
+            if record.owner.user == user and record.owner != but and not record.parted
         ]
-        return [*running, *self._outlook.ledger.held_by(owner.user)] + [
-            waiting.place.candidates[0].flavor
+        waiting = [
+            waiting.place.candidates[0]
             for waiting in self._waiting.values()
-            if waiting.place.owner.user == owner.user and waiting.place.owner != owner and not waiting.turn.done()
+            if waiting.place.owner.user == user and waiting.place.owner != but and not waiting.turn.done()
         ]
+        return self._use([*running, *self._outlook.ledger.held_by(user), *waiting])
+
+    def _use(self, candidates: Iterable[Candidate]) -> limits.Use:
+        return limits.use_of((self._catalog.flavor(each.flavor), self._outlook.flavor(each)) for each in candidates)
 
     def _place_for(self, wish: Wish, again: Place | None) -> Place:
         """A place for this wish: the same once more, the one it had before the hub was restarted, or a new one."""

@@ -340,7 +340,7 @@ class Js2Fleet(SingletonConfigurable):
         )
         try:
             await fleet.start()
-            for desk in fleet.desks.values() if len(fleet.desks) > 1 else ():
+            for desk in fleet.desks.values() if len(fleet.desks) > 1 or self.catalog.limits else ():
                 desk.learn_ahead()
             await admission.start()
             await server.start()

@@ -86,9 +86,9 @@ class Ledger:
         """The users of what is granted and not launched yet."""
         return [held.user for held in self._held.values()]
 
-    def held_by(self, user: str) -> list[str]:
-        """The flavors of what is granted to one user and not launched yet."""
-        return [held.candidate.flavor for held in self._held.values() if held.user == user]
+    def held_by(self, user: str) -> list[Candidate]:
+        """What is granted to one user and not launched yet."""
+        return [held.candidate for held in self._held.values() if held.user == user]
 
     def release(self, place_id: str) -> None:
         """Its attempt is counted by itself now, or there is none."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from js2spawner.catalog import Catalog
 from js2spawner.cloud.errors import CloudError
+from js2spawner.cloud.records import Flavor
 from js2spawner.fleet.background import Background
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.ledger import Ledger
@@ -188,10 +189,14 @@ class Outlook:
         there = sum(group == EVERYONE or user in members.get(group, ()) for user in users)
         return most - there
 
+    def flavor(self, candidate: Candidate) -> Flavor | None:
+        """A candidate's flavor as its cloud last told it."""
+        desk = self._fleet.desks.get(candidate.region)
+        return desk.flavor(candidate.flavor) if desk else None
+
     def _size_of(self, candidate: Candidate) -> Size:
         """What it takes of the quotas: as the cloud says, else as the catalog does."""
-        desk = self._fleet.desks.get(candidate.region)
-        seen = desk.flavor(candidate.flavor) if desk else None
+        seen = self.flavor(candidate)
         if seen is not None:
             return Size(1, seen.vcpus, seen.ram_mb)
         entry = self._catalog.flavor(candidate.flavor)

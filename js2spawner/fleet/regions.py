@@ -167,8 +167,9 @@ class RegionDesk:
         return self._offer(self._images.last or [], self._flavors.last or [], self._limits.last, typical, known)
 
     def learn_ahead(self) -> None:
-        """Ask for the images before anybody needs them: those of other regions are compared with them."""
+        """Ask before anybody needs it: for images, which other regions' are compared with, and for flavors' GPUs."""
         self._images.begin()
+        self._flavors.begin()
 
     async def images(self) -> list[Image]:
         """The images of this region, as fresh as starts see them. Raises CloudError."""

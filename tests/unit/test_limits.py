@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from js2spawner.catalog_entries import FlavorEntry, Gpu, Limit
+from js2spawner.cloud.records import Flavor
 from js2spawner.limits import Use, most_for, over, sentence, together, use_of
 
 SMALL = FlavorEntry(name="m3.small", title="Small", vcpus=2, memory_gb=6, disk_gb=20, su_per_hour=2)
@@ -22,7 +23,7 @@ def test_who_is_in_several_groups_has_the_best_of_what_they_say() -> None:
 
 
 def test_without_a_limit_nothing_is_over_it() -> None:
-    assert over(use_of([TWO_CARDS] * 50), Use(100, 100, 10_000), most_for([], frozenset())) is None
+    assert over(use_of([(TWO_CARDS, None)] * 50), Use(100, 100, 10_000), most_for([], frozenset())) is None
 
 
 @pytest.mark.parametrize(
@@ -35,13 +36,22 @@ def test_without_a_limit_nothing_is_over_it() -> None:
 )
 def test_what_is_over_is_said_with_its_figures(flavor: FlavorEntry, used: Use, limit: str, words: str) -> None:
     most = most_for(LIMITS, frozenset())
-    broken = over(use_of([flavor]), used, most)
+    broken = over(use_of([(flavor, None)]), used, most)
     assert broken == limit
     assert words in sentence(broken, used, most)
 
 
 def test_a_server_whose_flavor_has_left_the_catalog_still_counts_as_one() -> None:
-    assert use_of([None, TWO_CARDS]) == Use(2, 2, 128)
+    assert use_of([(None, None), (TWO_CARDS, None)]) == Use(2, 2, 128)
+
+
+def test_a_gpu_that_only_the_cloud_knows_of_counts_and_one_that_both_know_counts_once() -> None:
+    def seen(**extra_specs: str) -> Flavor:
+        return Flavor("f", "m3.small", 2, 6144, 20, extra_specs)
+
+    passed_through = seen(**{"pci_passthrough:alias": "a100:2, other"})
+    assert use_of([(SMALL, passed_through), (SMALL, seen(**{"resources:VGPU": "1"}))]) == Use(2, 4, 4)
+    assert use_of([(TWO_CARDS, seen(**{"resources:PGPU": "1"})), (SMALL, seen())]) == Use(2, 2, 130)
 
 
 def test_a_group_s_limit_together_binds_its_members_alone() -> None:

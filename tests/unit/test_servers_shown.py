@@ -12,7 +12,7 @@ from js2spawner.failures import failure
 from js2spawner.handshake.messages import Gpu, Health, HomeReport
 from js2spawner.instance import Ending, HomeUse, Leaving, Owner, Returning, Running, Shelved, Shelving, State
 from js2spawner.limits import Use
-from js2spawner.servers_shown import Seen, Terms, counts, limits_told, listed, row
+from js2spawner.servers_shown import Seen, Terms, limits_told, listed, row
 from tests.unit.lives import ADDRESS, PLAN, SERVER_ID, T0, assigned, booting, building, record
 
 HOME = HomeUse("volume", "v", "js2-home-alice", 10)
@@ -122,9 +122,3 @@ def test_limits_are_told_with_what_is_in_use_and_what_has_none_is_not():
         "They use 1 of 1 GPU.",
     ]
     assert limits_told(Use(2, 1, 34), Use(inf, inf, 64)) == ["They cost 34 of at most 64 SU an hour."]
-
-
-def test_what_lies_on_the_shelf_counts_against_no_limit():
-    assert counts(seen(RUNNING))
-    assert counts(seen(place={"position": 1}))
-    assert not counts(seen(SHELVED))

@@ -22,6 +22,7 @@ from js2spawner.fleet.journal import Journal
 from js2spawner.fleet.store import Store
 from js2spawner.fleet.typical import History
 from js2spawner.instance import Booting, Building, Ended, Ending, Owner, Planned, Record, Running, State
+from js2spawner.limits import Use
 from js2spawner.line import FIRST_PAUSE_S, HELD_S, Candidate, Granted
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually
 from tests.unit.lives import ADDRESS, T0, record
@@ -58,6 +59,7 @@ class Desk:
     asked: int = 0
     trouble: CloudError | None = None
     clock: Callable[[], float] = lambda: T0
+    flavors: dict[str, Flavor] = field(default_factory=dict)
 
     async def limits(self, fresh_s: float) -> tuple[Limits, float]:
         del fresh_s
@@ -81,8 +83,7 @@ class Desk:
         self.seen = True
 
     def flavor(self, name: str) -> Flavor | None:
-        del name
-        return None
+        return self.flavors.get(name)
 
 
 @dataclass
@@ -264,6 +265,17 @@ async def test_a_candidate_over_a_limit_is_left_out(tmp_path: Path) -> None:
     async with line_over(tmp_path) as place:
         await place.launch("alice", "one", GPU)
         assert (await place.launch("alice", "two", GPU, SMALL)).candidate == SMALL
+
+
+async def test_a_gpu_of_which_the_catalog_says_nothing_counts_against_the_limit_all_the_same(tmp_path: Path) -> None:
+    async with line_over(tmp_path) as place:
+        for desk in place.fleet.desks.values():
+            desk.flavors["m3.small"] = Flavor("f", "m3.small", 2, 6144, 20, {"resources:VGPU": "1"})
+        await place.launch("alice", "one")
+        with pytest.raises(NoTurn) as caught:
+            await place.enter("alice", server="two")
+        assert caught.value.why.sentence == "You may use 1 GPU at once, and your servers use 1."
+        assert place.line.use_of("alice") == Use(1, 1, 2)
 
 
 async def test_what_a_group_may_have_together_is_waited_for(tmp_path: Path) -> None:
