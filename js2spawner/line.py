@@ -75,9 +75,23 @@ NOTHING = Size()
 EVERYTHING = Size(inf, inf, inf)
 
 
+class Terms(NamedTuple):
+    """What a place goes by beside its candidates. `crowds`: groups with a common limit.
+
+    `returns`: it is there already, on the shelf. Only its cloud knows whether its figures count it: it waits for none
+    of them, and what Nova refuses waits for room then.
+    """
+
+    crowds: tuple[str, ...] = ()
+    returns: bool = False
+
+
+NO_TERMS = Terms()
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One wish for a server. `candidates`: what would do, the preferred first. `crowds`: groups with a common limit.
+    """One wish for a server. `candidates`: what would do, the preferred first.
 
     `turn_at` is the instant it counts as having come at. `away_since`: nobody waits in it at the moment; it is kept for
     who comes back with the same wish.
@@ -89,7 +103,7 @@ class Place:
     candidates: tuple[Candidate, ...]
     since: Instant
     turn_at: Instant
-    crowds: tuple[str, ...] = ()
+    terms: Terms = NO_TERMS
     away_since: Instant | None = None
 
     @property
@@ -186,7 +200,7 @@ class Turns:
 
     def free_now(self, candidate: Candidate) -> bool:
         """Whether somebody who wanted this instead would have it at once."""
-        return self._left is not None and not self._left.lacks(candidate, ())
+        return self._left is not None and not self._left.lacks(candidate, NO_TERMS)
 
 
 def sweep(places: Iterable[Place], world: World, now: Instant) -> Turns:
@@ -199,13 +213,13 @@ def sweep(places: Iterable[Place], world: World, now: Instant) -> Turns:
         away = place.away_since is not None
         if away and now - (place.away_since or now) > HELD_S:
             continue
-        possible = [candidate for candidate in place.candidates if left.possible(candidate)]
+        possible = [candidate for candidate in place.candidates if left.possible(candidate, place.terms)]
         if not possible:
             turns.never.append(place)
             continue
-        got, lacking = left.first_of(possible, place.crowds)
+        got, lacking = left.first_of(possible, place.terms)
         if got is not None:
-            tries = left.take(got, place.crowds)
+            tries = left.take(got, place.terms)
             if not away:
                 turns.granted.append(Granted(place, got, tries))
             continue
@@ -227,15 +241,13 @@ class _Left:
         self._tries = {thing: doubt.allows(now) for thing, doubt in world.doubts.items()}
         self._crowds = dict(world.crowds)
         self._closed: set[Scarce] = set()
-        self._known_to_lack: dict[tuple[Candidate, tuple[str, ...]], tuple[Scarce, ...]] = {}
+        self._known_to_lack: dict[tuple[Candidate, Terms], tuple[Scarce, ...]] = {}
 
-    def first_of(
-        self, candidates: Iterable[Candidate], crowds: tuple[str, ...]
-    ) -> tuple[Candidate | None, tuple[Scarce, ...]]:
+    def first_of(self, candidates: Iterable[Candidate], terms: Terms) -> tuple[Candidate | None, tuple[Scarce, ...]]:
         """The first that can be had now; else None and all that is lacking, of the preferred one first."""
         lacking: tuple[Scarce, ...] = ()
         for candidate in candidates:
-            lacks = self.lacks(candidate, crowds)
+            lacks = self.lacks(candidate, terms)
             if not lacks:
                 return candidate, ()
             if lacks[0].kind in UNSEEN:
@@ -244,24 +256,24 @@ class _Left:
             lacking += lacks
         return None, lacking
 
-    def possible(self, candidate: Candidate) -> bool:
+    def possible(self, candidate: Candidate, terms: Terms) -> bool:
         """Whether an empty region could hold it; one of which nothing is known could."""
         room = self._world.rooms.get(candidate.region)
-        return room is None or not room.known or self._world.sizes[candidate].fits(room.most)
+        return room is None or not room.known or terms.returns or self._world.sizes[candidate].fits(room.most)
 
-    def lacks(self, candidate: Candidate, crowds: tuple[str, ...]) -> tuple[Scarce, ...]:
+    def lacks(self, candidate: Candidate, terms: Terms) -> tuple[Scarce, ...]:
         """What it waits for; nothing when it can be had now."""
         # There is only ever less in the course of a sweep, so what was found lacking stays so.
-        if known := self._known_to_lack.get((candidate, crowds)):
+        if known := self._known_to_lack.get((candidate, terms)):
             return known
-        if found := self._lacks(candidate, crowds):
-            self._known_to_lack[candidate, crowds] = found
+        if found := self._lacks(candidate, terms):
+            self._known_to_lack[candidate, terms] = found
         return found
 
-    def _lacks(self, candidate: Candidate, crowds: tuple[str, ...]) -> tuple[Scarce, ...]:
+    def _lacks(self, candidate: Candidate, terms: Terms) -> tuple[Scarce, ...]:
         """The hardest to get comes first and alone: who waits for a GPU keeps no cores from others meanwhile."""
         region = candidate.region
-        full = [Scarce("group", "", name) for name in crowds]
+        full = [Scarce("group", "", name) for name in terms.crowds]
         if full := [thing for thing in full if self._short(thing, self._crowds[thing.what] < 1)]:
             return tuple(full)
         room = self._world.rooms.get(region)
@@ -270,6 +282,8 @@ class _Left:
         for thing in doubted_by(candidate):
             if self._short(thing, self._tries.get(thing, 1) < 1):
                 return (thing,)
+        if terms.returns:
+            return ()
         if not room.known:
             return (Scarce("figures", region),)
         size, free = self._world.sizes[candidate], self._free[region]
@@ -284,12 +298,13 @@ class _Left:
         creates = Scarce("creates", region)
         return (creates,) if self._short(creates, self._creates[region] < 1) else ()
 
-    def take(self, candidate: Candidate, crowds: tuple[str, ...]) -> bool:
+    def take(self, candidate: Candidate, terms: Terms) -> bool:
         """Take what it needs; whether it is one of few who try."""
         region = candidate.region
-        self._free[region] = self._free[region].less(self._world.sizes[candidate])
-        self._creates[region] -= 1
-        for name in crowds:
+        if not terms.returns:
+            self._free[region] = self._free[region].less(self._world.sizes[candidate])
+            self._creates[region] -= 1
+        for name in terms.crowds:
             self._crowds[name] -= 1
         doubted = [thing for thing in doubted_by(candidate) if thing in self._tries]
         for thing in doubted:

@@ -25,7 +25,7 @@ from js2spawner.fleet.outlook import Outlook
 from js2spawner.fleet.places import KeptPlaces
 from js2spawner.fleet.told import Teller
 from js2spawner.instance import Instant, Owner, Record
-from js2spawner.line import UNSEEN, Candidate, Granted, Place, Turns, Waits, arriving, sweep
+from js2spawner.line import UNSEEN, Candidate, Granted, Place, Terms, Turns, Waits, arriving, sweep
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -51,6 +51,7 @@ class Wish:
 
     `saved`: the id of a saved image, as in a plan. `groups`: its user's. `members`: who is in those groups whose limit
     counts them together. `options`: what its user chose, as JupyterHub has it. `instead`: what else they could choose.
+    `returns`: it lies on the shelf and is to come back.
     """
 
     owner: Owner
@@ -61,6 +62,7 @@ class Wish:
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
     instead: tuple[Candidate, ...] = ()
+    returns: bool = False
 
     @property
     def made_from(self) -> str:
@@ -214,6 +216,13 @@ class Admission:
             raise NoTurn(replace(failure("limit"), sentence=limits.sentence(limit, used, most)))
         return allowed
 
+    def is_crowded(self, wish: Wish) -> bool:
+        """Whether its user is in a group whose members have a limit together, so that even a return has its turn."""
+        return bool(self._crowds_of(wish))
+
+    def _crowds_of(self, wish: Wish) -> tuple[str, ...]:
+        return tuple(limit.name for limit in limits.together(self._catalog.limits, wish.groups))
+
     def use_of(self, user: str, but: Owner | None = None) -> limits.Use:
         """What somebody's servers add up to, those too that are in the line or just out of it; `but` for one."""
         running = [
@@ -234,20 +243,20 @@ class Admission:
     def _place_for(self, wish: Wish, again: Place | None) -> Place:
         """A place for this wish: the same once more, the one it had before the hub was restarted, or a new one."""
         candidates = self.permitted(wish)
-        crowds = tuple(limit.name for limit in limits.together(self._catalog.limits, wish.groups))
+        terms = Terms(self._crowds_of(wish), wish.returns)
         if again is not None:
             metrics.GRANTS.labels(outcome="back").inc()
             self._kept.returned(again.id)
-            return replace(again, candidates=candidates, crowds=crowds, away_since=None)
+            return replace(again, candidates=candidates, terms=terms, away_since=None)
         if all(self._fleet.breaker.is_open(candidate.region) for candidate in candidates):
             raise NoTurn(failure("unreachable", "the breaker of each region it may go to is open"))
         if kept := self._kept.back(wish.owner, wish.made_from, candidates):
-            return replace(kept, crowds=crowds)
+            return replace(kept, terms=terms)
         if len(self._waiting) >= self.settings.most_places:
             raise NoTurn(failure("line-full"))
         # No two come at the same instant: their order is kept in the table, too.
         self._last_came_at = now = max(self._clock(), self._last_came_at + 1e-6)
-        fresh = Place(secrets.token_hex(8), wish.owner, wish.made_from, candidates, now, now, crowds)
+        fresh = Place(secrets.token_hex(8), wish.owner, wish.made_from, candidates, now, now, terms)
         return arriving(fresh, self._places())
 
     def _note_region(self, region: str, _state: object) -> None:

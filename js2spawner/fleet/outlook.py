@@ -148,7 +148,7 @@ class Outlook:
             rooms={region: self._room(region, places, creating.get(region, 0)) for region in regions},
             sizes={candidate: self._size_of(candidate) for candidate in wanted.union(instead)},
             doubts={thing: self._with_those_under_way(thing, doubt) for thing, doubt in self._doubts.items()},
-            crowds={name: self._left_of(name, members) for name in {n for place in places for n in place.crowds}},
+            crowds={name: self._left_of(name, members) for name in {n for place in places for n in place.terms.crowds}},
         )
 
     def _room(self, region: str, places: list[Place], creating: int) -> Room:

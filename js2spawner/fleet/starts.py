@@ -112,7 +112,7 @@ class Start:
             raise
 
     async def _run(self, journal: Journal) -> Record:
-        record = await self._take_up()
+        record = await self._take_up(journal)
         if record is None:
             record = await self._launch(journal)
         else:
@@ -138,7 +138,7 @@ class Start:
                 journal.say("Your earlier instance cannot be reached. It is kept for a while; here is a new one.")
                 record = await self._launch(journal)
 
-    async def _take_up(self) -> Record | None:
+    async def _take_up(self, journal: Journal) -> Record | None:
         """An instance of the same choice that an earlier hub process left behind, or that is on the shelf.
 
         Another one of this server goes; what is on the shelf for another choice stays there.
@@ -152,10 +152,30 @@ class Start:
         if found is None:
             return None
         if found.on_shelf:
-            await self._renew(found)
+            return await self._take_down(found, journal)
         self._on_attempt(found)
-        if not found.on_shelf:
-            return self._fleet.claim(found.attempt_id) or found
+        return self._fleet.claim(found.attempt_id) or found
+
+    async def _take_down(self, found: Record, journal: Journal) -> Record | None:
+        """Have it brought back from the shelf, in its turn where a group has a limit; None when it is gone by then."""
+        wish = replace(self._wish, candidates=(Candidate(found.plan.region, found.plan.flavor),), returns=True)
+        if not self._line.is_crowded(wish):
+            await self._renew(found)
+            return self._brought_back(found)
+        with self._told():
+            granted = await self._line.enter(wish, journal)
+        self._place, record = granted.place, None
+        try:
+            await self._renew(found)
+            now = self._fleet.get(found.attempt_id)
+            if now is not None and now.on_shelf:
+                record = self._brought_back(found)
+        finally:
+            self._line.settle(granted, record)
+        return record
+
+    def _brought_back(self, found: Record) -> Record:
+        self._on_attempt(found)
         return self._fleet.bring_back(found.attempt_id) or found
 
     async def _renew(self, found: Record) -> None:

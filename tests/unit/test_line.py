@@ -21,6 +21,7 @@ from js2spawner.line import (
     Room,
     Scarce,
     Size,
+    Terms,
     World,
     arriving,
     doubt_after_refusal,
@@ -53,6 +54,16 @@ def room(cores: float, most: float = 1000) -> Room:
 
 def granted(places: list[Place], seen: World, now: float = T0) -> list[tuple[str, Candidate]]:
     return [(each.place.id, each.candidate) for each in sweep(places, seen, now).granted]
+
+
+def test_what_comes_back_from_the_shelf_waits_for_its_group_and_its_region_and_for_no_figures() -> None:
+    back = place(1, terms=Terms(("course",), returns=True))
+    full = room(cores=0, most=0)
+    assert granted([place(0), back], world(full, crowds={"course": 1})) == [("p0001", SMALL)]
+    assert granted([back], world(full, crowds={"course": 0})) == []
+    assert granted([back], world(replace(full, answers=False), crowds={"course": 1})) == []
+    two = [back, place(2, terms=Terms(("course",), returns=True))]
+    assert len(granted(two, world(full, crowds={"course": 1}))) == 1
 
 
 def test_a_lone_start_with_room_goes_at_once() -> None:
@@ -95,7 +106,7 @@ def test_what_can_never_fit_does_not_block_the_line() -> None:
 
 def test_a_full_group_keeps_nothing_from_others() -> None:
     seen = world(room(cores=2), crowds={"course": 0})
-    turns = sweep([place(0, SMALL, crowds=("course",)), place(1, SMALL)], seen, T0)
+    turns = sweep([place(0, SMALL, terms=Terms(("course",))), place(1, SMALL)], seen, T0)
     assert [each.place.id for each in turns.granted] == ["p0001"]
     assert turns.waits["p0000"].scarce == Scarce("group", "", "course")
 

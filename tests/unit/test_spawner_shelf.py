@@ -182,6 +182,41 @@ async def test_what_is_on_the_shelf_comes_back_within_its_users_limits_only(
         assert isinstance(kept.state, Shelved)
 
 
+async def test_a_return_has_its_turn_where_a_group_has_a_limit_together_and_is_the_same_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.hubs.CATALOG", CATALOG + "limits: {everyone: {together: 1}}\n")
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        shelf = await put_by(hub)
+        other = hub.fleet.launch(Owner("bob", ""), PLAN, 1)
+        start = await hub.start(image="shelved")
+        await eventually(lambda: hub.settings.admission.where(ALICE) is not None)
+        assert hub.settings.admission.where(ALICE).waits.scarce.kind == "group"
+        assert "unshelve" not in hub.compute.acted
+        await hub.fleet.end(other.attempt_id, failure("stopped"))
+        await bring_back(hub, shelf)
+        await asyncio.wait_for(start, DEADLINE_S)
+        assert hub.user().spawner.record.server_id == shelf.server_id
+
+
+async def test_a_return_that_waits_for_its_turn_and_is_given_up_stays_on_the_shelf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.hubs.CATALOG", CATALOG + "limits: {everyone: {together: 1}}\n")
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        shelf = await put_by(hub)
+        hub.fleet.launch(Owner("bob", ""), PLAN, 1)
+        start = await hub.start(image="shelved", idle="delete")
+        await eventually(lambda: hub.settings.admission.where(ALICE) is not None)
+        start.cancel()
+        await asyncio.wait([start], timeout=DEADLINE_S)
+        await hub.user().stop()
+        assert hub.settings.admission.owners() == set()
+        kept = hub.fleet.get(shelf.attempt_id)
+        assert kept is not None
+        assert isinstance(kept.state, Shelved)
+
+
 async def test_who_starts_again_while_it_is_still_on_its_way_gets_it_back(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
         record = await running(hub)
