@@ -69,8 +69,9 @@ class Offer:
     """What one region's cloud has at the moment.
 
     `flavors` by Nova's name, `images` by the catalog's name. `full_since`: when the cloud last had no room for a
-    flavor. `typical_s`: (image, flavor) → (p50, p90) seconds of a start. `known`: False until the cloud has answered.
-    `state`: the breaker's word on the region. `lacks`: why an image of the catalog cannot be started here.
+    flavor, `had_at`: when somebody last got one. `typical_s`: (image, flavor) → (p50, p90) seconds of a start. `known`:
+    False until the cloud has answered. `state`: the breaker's word on the region. `lacks`: why an image of the catalog
+    cannot be started here.
     """
 
     flavors: Mapping[str, Flavor]
@@ -81,6 +82,7 @@ class Offer:
     known: bool
     state: Literal["up", "trying", "down"] = "up"
     lacks: Mapping[str, str] = field(default_factory=dict)
+    had_at: Mapping[str, datetime] = field(default_factory=dict)
 
     def has(self, flavor: FlavorEntry) -> bool:
         """GPU and large-memory flavors are visible only to allocations that hold them."""

@@ -18,7 +18,8 @@
                gpu            null | {kind, memory_gb (0: nobody told), share, cards, words: "1/4 of a card"},
                rooms          {region: {room: "yes" | "no" | "unknown", room_text}}}]
     regions  [{name, title, state: "up" | "trying" | "down" | "unknown", words, home: the user's home is here}]
-    home     null | {region, title, size_gb}: where the user's home is; it binds servers with a home to that region
+    home     null | {kind, region, title, size_gb (0: nobody told)}: where the user's home is; it binds servers with a
+             home of its kind to that region
     typical  {"image|flavor": {p50_s, p90_s}}
     chosen   {image, flavor, region, home, idle, fallback}: what the form begins with; region "" is "wherever there is
              room". Nobody's confirmation is chosen in advance.
@@ -37,7 +38,7 @@ from typing import Any
 from js2spawner.catalog import Catalog
 from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Profile, Region
 from js2spawner.gpu_flavors import has_gpu, share_words
-from js2spawner.instance import Idle
+from js2spawner.instance import HomeKind, Idle
 from js2spawner.lease import duration
 from js2spawner.options import (
     FIELDS,
@@ -54,8 +55,8 @@ from js2spawner.options import (
 )
 from js2spawner.saved import Saved, is_owner, may_start, plain_gb
 
-# A flavor the cloud had no room for is shown as full for this long: capacity can only be learned by trying.
-_FULL_FOR = timedelta(minutes=15)
+# What somebody got, or did not get, is told for this long: capacity can only be learned by trying.
+_LATELY = timedelta(minutes=15)
 
 _IDLE: Mapping[Idle, tuple[str, str, int]] = {
     "delete": ("Delete it", "What is not in your home is lost. Costs nothing afterwards.", 0),
@@ -70,10 +71,11 @@ _IDLE: Mapping[Idle, tuple[str, str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class HomeSeen:
-    """The home that somebody has already: in which region, and how large."""
+    """The home that somebody has already: in which region, and how large (0: not known)."""
 
     region: str
     size_gb: int
+    kind: HomeKind = "volume"
 
 
 def choices(
@@ -260,8 +262,8 @@ def _room(flavor: FlavorEntry, offer: Offer, now: datetime) -> tuple[str, str]:
     if not offer.has(flavor):
         return "no", "The cloud does not offer it there."
     refused = offer.full_since.get(flavor.name)
-    if refused is not None and now - refused < _FULL_FOR:
-        return "no", f"The cloud had no room for it {duration(max(0.0, (now - refused).total_seconds()))} ago."
+    if refused is not None and now - refused < _LATELY:
+        return "no", f"The cloud had no room for it {_since(refused, now)} ago."
     limits = offer.limits
     if not offer.known or limits is None:
         return "unknown", "Not known yet."
@@ -274,7 +276,18 @@ def _room(flavor: FlavorEntry, offer: Offer, now: datetime) -> tuple[str, str]:
     for needed, used, most, what in needs:
         if most is not None and used + needed > most:
             return "no", f"This hub's allocation is full: {max(0, most - used)} of {most} {what} are free."
-    return "yes", "Has room now."
+    return _had(offer.had_at.get(flavor.name), now) if has_gpu(flavor, seen) else ("yes", "Has room now.")
+
+
+def _had(had: datetime | None, now: datetime) -> tuple[str, str]:
+    """What is known of scarce hardware beyond the quota."""
+    if had is not None and now - had < _LATELY:
+        return "yes", f"Somebody got one {_since(had, now)} ago."
+    return "unknown", "The allocation has room; whether a card is free is seen by trying."
+
+
+def _since(then: datetime, now: datetime) -> str:
+    return duration(max(0.0, (now - then).total_seconds()))
 
 
 def _region_shown(region: Region, scope: Scope, home: HomeSeen | None) -> dict[str, Any]:
@@ -294,7 +307,7 @@ def _home_seen(home: HomeSeen | None, catalog: Catalog) -> dict[str, Any] | None
     if home is None:
         return None
     title = next((region.shown for region in catalog.regions if region.name == home.region), home.region)
-    return {"region": home.region, "title": title, "size_gb": home.size_gb}
+    return {"kind": home.kind, "region": home.region, "title": title, "size_gb": home.size_gb}
 
 
 # ---- the first selection --------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class OnPages(WithSavedImages):
         await homes.finding.ledger.load()
         mark = user_key(person.id, person.created)
         found = homes.finding.ledger.get("volume", mark) or homes.finding.ledger.get("share", mark)
-        return HomeSeen(found.region, 0) if found else None
+        return HomeSeen(found.region, found.size_gb, found.kind) if found else None
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:

@@ -27,6 +27,7 @@ class Entry:
     id: str
     region: str
     formatted: bool = False
+    size_gb: int = 0
 
 
 class HomeLedger:
@@ -57,7 +58,7 @@ class HomeLedger:
 
     async def note(self, user_id: str, home: Home) -> None:
         """This home is that person's."""
-        entry = Entry(home.kind, home.id, home.region, home.formatted)
+        entry = _entry(home)
         if self._entries.get(f"{home.kind}:{user_id}") != entry:
             self._entries[f"{home.kind}:{user_id}"] = entry
             await self._write()
@@ -70,7 +71,7 @@ class HomeLedger:
         before = (dict(self._entries), set(self._regions))
         self._regions.add(f"{kind}:{region}")
         for home in chosen:
-            self._entries[f"{kind}:{home.user_id}"] = Entry(kind, home.id, region, home.formatted)
+            self._entries[f"{kind}:{home.user_id}"] = _entry(home)
         if before != (self._entries, self._regions):
             await self._write()
 
@@ -104,6 +105,10 @@ class HomeLedger:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             self._log.warning("%s cannot be read (%s): the homes are looked up in the clouds", file, error)
             return {}, set()
+
+
+def _entry(home: Home) -> Entry:
+    return Entry(home.kind, home.id, home.region, home.formatted, home.size_gb)
 
 
 def _replace(file: Path, content: str) -> None:

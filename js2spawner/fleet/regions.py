@@ -115,6 +115,7 @@ class RegionDesk:
         self._watch = watch
         self._editions = editions or Editions()
         self._full_since: dict[str, float] = {}
+        self._had_at: dict[str, float] = {}
         # A lone start would pay for each list; where nothing is promoted, a name in Glance may wait a little.
         promotes = any(entry.library for entry in catalog.images)
         self._images = Kept(self._list_images, IMAGES_FRESH_S if promotes else _FRESH_S, clock)
@@ -202,6 +203,7 @@ class RegionDesk:
     def had_room(self, flavor: str) -> None:
         """An instance of this flavor was built just now."""
         self._full_since.pop(flavor, None)
+        self._had_at[flavor] = self._clock()
 
     def _offer(
         self,
@@ -222,7 +224,8 @@ class RegionDesk:
             flavors={flavor.name: flavor for flavor in flavors if not flavor.disabled},
             images=found,
             limits=limits,
-            full_since={name: datetime.fromtimestamp(at, UTC) for name, at in self._full_since.items()},
+            full_since=_instants(self._full_since),
+            had_at=_instants(self._had_at),
             typical_s=typical,
             known=known,
             state=self._watch.state,
@@ -268,6 +271,10 @@ async def offers_of(
     """What each region has, asked side by side: the slowest takes `patience_s` and no longer. Never raises."""
     offers = await asyncio.gather(*(desk.offer(typical, patience_s=patience_s) for desk in desks.values()))
     return dict(zip(desks, offers, strict=True))
+
+
+def _instants(times: Mapping[str, float]) -> dict[str, datetime]:
+    return {name: datetime.fromtimestamp(at, UTC) for name, at in times.items()}
 
 
 def _admit(cidr: str, port: int) -> SecurityGroupRule:

@@ -13,7 +13,7 @@ export function offered(choices, picked) {
   const keeps = Boolean(image.home?.keeps);
   const without = keeps && picked.home === "none";
   // A home is in one region and cannot leave it: who wants it goes there.
-  const bound = keeps && !without ? choices.home : null;
+  const bound = keeps && !without && choices.home?.kind === image.home.kind ? choices.home : null;
   return {
     image,
     flavor,

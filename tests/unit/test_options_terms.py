@@ -263,7 +263,7 @@ def test_each_region_is_told_with_its_state_and_the_user_s_home(catalog: Catalog
         ("TACC", "Texas", "trying", True),
         ("ASU", "ASU", "unknown", False),
     ]
-    assert context["home"] == {"region": "TACC", "title": "Texas", "size_gb": 20}
+    assert context["home"] == {"kind": "volume", "region": "TACC", "title": "Texas", "size_gb": 20}
     assert shown(catalog)["home"] is None
 
 
@@ -280,7 +280,7 @@ def test_an_image_says_in_which_regions_it_is(catalog: Catalog):
 def test_a_flavor_tells_its_card_and_the_room_in_each_region(catalog: Catalog):
     offers = {
         "IU": offer(catalog, full_since={"half": NOW - timedelta(minutes=3)}),
-        "TACC": offer(catalog),
+        "TACC": offer(catalog, had_at={"half": NOW - timedelta(minutes=3)}),
         "ASU": offer(catalog, state="down"),
     }
     half = of(shown(catalog, offers)["flavors"], "half")
@@ -290,6 +290,18 @@ def test_a_flavor_tells_its_card_and_the_room_in_each_region(catalog: Catalog):
     assert of(shown(catalog, offers)["flavors"], "quarter")["gpu"]["words"] == "1/4 of a card"
     assert of(shown(catalog, offers)["flavors"], "whole")["gpu"]["words"] == "a whole card"
     assert of(shown(catalog, offers)["flavors"], "for-few")["gpu"]["words"] == "2 cards"
+
+
+def test_what_only_trying_tells_is_not_said_to_have_room(catalog: Catalog):
+    def half(**changes: Any) -> tuple[str, str]:
+        told = of(shown(catalog, {"IU": offer(catalog, **changes)})["flavors"], "half")
+        return told["room"], told["room_text"]
+
+    # A quota that holds it says nothing of the cards.
+    by_trying = ("unknown", "The allocation has room; whether a card is free is seen by trying.")
+    assert half() == by_trying
+    assert half(had_at={"half": NOW - timedelta(minutes=3)}) == ("yes", "Somebody got one 3 minutes ago.")
+    assert half(had_at={"half": NOW - timedelta(minutes=15)}) == by_trying
 
 
 def test_a_card_that_only_the_cloud_tells_of_is_shown(catalog: Catalog):

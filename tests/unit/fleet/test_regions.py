@@ -99,3 +99,14 @@ async def test_an_image_that_nobody_vouches_for_starts_nothing_and_the_log_says_
     [line] = caplog.records
     assert (line.levelname, "region here: image first" in line.message) == ("ERROR", True)
     assert (await sky.desk.offer({}, patience_s=5)).images == {}
+
+
+async def test_what_the_cloud_gave_and_refused_is_offered_with_its_time() -> None:
+    sky = Sky([NEW])
+    sky.desk.no_room("m3.tiny")
+    refused = await sky.desk.offer({}, patience_s=5)
+    assert (set(refused.full_since), set(refused.had_at)) == ({"m3.tiny"}, set())
+    sky.now = 60.0
+    sky.desk.had_room("m3.tiny")
+    had = await sky.desk.offer({}, patience_s=5)
+    assert (set(had.full_since), had.had_at["m3.tiny"].timestamp()) == (set(), 60.0)

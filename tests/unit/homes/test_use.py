@@ -56,6 +56,20 @@ async def test_the_first_start_makes_a_home_and_all_others_find_it(here: Scene) 
     assert list(here.iu.volumes.volumes) == [home.id]
 
 
+async def test_a_home_s_size_is_known_to_the_choice_page_though_nobody_asks_the_cloud(here: Scene) -> None:
+    home, _ = await here.use()
+    here.iu.volumes.set(home.id, size_gb=20)
+    here.restart()
+    await here.use()
+    here.restart()
+    asked = len(here.iu.faults.calls)
+    await here.homes.finding.ledger.load()
+    entry = here.homes.finding.ledger.get("volume", ALICE_ID)
+    assert entry is not None
+    assert (entry.region, entry.size_gb) == ("IU", 20)
+    assert len(here.iu.faults.calls) == asked
+
+
 async def test_a_start_that_may_go_to_several_regions_makes_its_home_where_it_lands(here: Scene) -> None:
     home, region = await here.use(ALICE, ALICE_ID, "IU", "TACC")
     assert (home.id, region) == ("", None)

@@ -226,6 +226,13 @@ def test_a_region_tells_its_state_and_where_the_home_is():
     assert "your home" in [each.text for each in page.all("span") if "js2-badge" in each.classes]
 
 
+def test_who_has_no_home_yet_is_told_that_the_first_one_binds_to_its_region():
+    told = terms(home=None).by_id("js2-home-terms").text
+    assert "made in the region where your first server with one runs, and stays there" in told
+    assert "no home yet" not in terms().by_id("js2-home-terms").text
+    assert "no home yet" not in terms(home=None, regions=REGIONS[:1]).by_id("js2-home-terms").text
+
+
 def test_what_leaves_no_choice_is_not_asked():
     plain = form(images=[an_image("minimal", home=HOME, idle=IDLE[:1])], regions=REGIONS[:1])
     for name in ("idle", "region", "confirm", "fallback"):

@@ -122,6 +122,13 @@ def test_a_home_binds_to_its_region_unless_one_goes_without(offered):
     assert offered("plain", "small", choices=AT_HOME, home="none")["regions"][1]["usable"] is True
 
 
+def test_a_volume_does_not_bind_who_wants_a_home_on_a_share(offered):
+    share = {"keeps": True, "words": "Stays.", "kind": "share"}
+    volume = {"kind": "volume", "region": "iu", "title": "Indiana", "size_gb": 10}
+    choices = {**CHOICES, "images": [an_image("shared", home=share)], "home": volume}
+    assert offered("shared", "small", choices=choices)["regions"][1]["usable"] is True
+
+
 def test_files_that_will_be_lost_have_to_be_acknowledged(offered):
     assert offered("plain", "small")["home"] == {"can": True, "loses": False}
     assert offered("plain", "small", home="none")["home"] == {"can": True, "loses": True}
