@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 from jupyterhub.user import User
@@ -63,18 +62,21 @@ async def carry_out(
 async def _part(handler: Any, js2: Js2Fleet, user: User, server_name: str, then: Idle) -> None:
     """Stop it, and see to it that this follows; what lies on the shelf already is only ever deleted."""
     fleet = await js2.ready()
-    owner = Owner(user.name, server_name)
-    for record in fleet.of(owner):
-        if not record.over and not record.on_shelf:
-            fleet.amend(record.attempt_id, lambda r: replace(r, plan=replace(r.plan, idle=then)))
-    await fleet.saved()
     if server_name in user.spawners and user.spawners[server_name].active:
-        await _stop(handler, user, server_name)
-    if then == "delete":
-        # The shelf, and what no spawner stands for.
-        for record in fleet.of(owner):
-            if not record.over:
-                await fleet.end(record.attempt_id, failure("stopped"))
+        spawner = user.spawners[server_name]
+        spawner.parting = then
+        try:
+            await _stop(handler, user, server_name)
+        finally:
+            # One that was refused has changed nothing; a slow one will still ask.
+            if spawner.pending != "stop":
+                spawner.parting = None
+    # The shelf, and what no spawner stands for.
+    for record in fleet.of(Owner(user.name, server_name)):
+        if then == "delete" and not record.over:
+            await fleet.end(record.attempt_id, failure("stopped"))
+        elif not record.parted:
+            await fleet.part(record.attempt_id, failure("stopped"), then)
 
 
 async def _leave(handler: Any, js2: Js2Fleet, user: User, server_name: str) -> None:

@@ -33,7 +33,7 @@ from js2spawner.fleet.regions import NOTEBOOK_PORT, offers_of
 from js2spawner.fleet.starts import StartFailed, Tried
 from js2spawner.fleet.store import StoreFailed
 from js2spawner.handshake.messages import Lease as LeaseNotice
-from js2spawner.instance import Ended, Owner, Record, Running
+from js2spawner.instance import Ended, Idle, Owner, Record, Running
 from js2spawner.lease import Lease, lease
 from js2spawner.options_shown import choices
 from js2spawner.refusals import LastFailure, StartRefused, refusal_of
@@ -71,6 +71,8 @@ class Js2Spawner(OnPages, WithTurns, Spawner):
         self._kept_record = ""
         self._failure: LastFailure | None = None
         self._resumed = False
+        # What becomes of the instance with the next stop, where that is not what its plan says.
+        self.parting: Idle | None = None
         super().__init__(**kwargs)
 
     # ---- what this spawner stands for -------------------------------------------------------------------------------
@@ -290,6 +292,7 @@ class Js2Spawner(OnPages, WithTurns, Spawner):
     async def stop(self, now: bool = False) -> None:
         """Promise the end, or the shelf: durable when this returns, carried out whatever becomes of this process."""
         del now
+        then, self.parting = self.parting, None
         self.leave_line()
         if not self._attempt_id:
             return
@@ -300,7 +303,7 @@ class Js2Spawner(OnPages, WithTurns, Spawner):
             if running and self._given_up_by_hub():
                 await self._let_go(fleet)
                 return
-            await fleet.part(self._attempt_id, failure("stopped" if running else "cancelled"))
+            await fleet.part(self._attempt_id, failure("stopped" if running else "cancelled"), then)
         except (FleetNotReady, StoreFailed) as error:
             # JupyterHub forgets the server whatever we raise; the fleet ends what nobody claims.
             self.log.error("%s: the end could not be recorded: %s", self._log_name, error)

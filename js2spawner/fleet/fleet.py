@@ -31,7 +31,7 @@ from js2spawner.fleet.regions import RegionDesk
 from js2spawner.fleet.store import Store, StoreFailed, Timing
 from js2spawner.fleet.typical import History
 from js2spawner.handshake import tickets
-from js2spawner.instance import Ended, Instant, Owner, Plan, Planned, Record, Running
+from js2spawner.instance import Ended, Idle, Instant, Owner, Plan, Planned, Record, Running
 from js2spawner.sightings import (
     AttachHome,
     BackWanted,
@@ -259,10 +259,15 @@ class Fleet:
         self.feed(attempt_id, EndWanted(because))
         await self._store.saved()
 
-    async def part(self, attempt_id: str, because: Failure) -> None:
-        """Decide what its plan says for a server that nobody needs now: the shelf, or its end. As durable as `end`."""
+    async def part(self, attempt_id: str, because: Failure, then: Idle | None = None) -> None:
+        """Decide what its plan says for a server that nobody needs now: the shelf, or its end. As durable as `end`.
+
+        `then`: what its plan is to say from now on. What lies on the shelf already stays there.
+        """
         record = self._records.get(attempt_id)
-        shelves = record is not None and (record.plan.idle == "shelve" or record.comes_back)
+        if then is not None and record is not None and not record.parted:
+            record = self.amend(attempt_id, lambda r: replace(r, plan=replace(r.plan, idle=then)))
+        shelves = record is not None and (record.plan.idle == "shelve" or record.comes_back or record.on_shelf)
         self.feed(attempt_id, ShelfWanted(because) if shelves else EndWanted(because))
         await self._store.saved()
 

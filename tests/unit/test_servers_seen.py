@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from jupyterhub.user import User
+from tornado import web
 
 from js2spawner.failures import failure
 from js2spawner.handshake.messages import Activity, Gpu, Health, HomeReport, Report
@@ -43,6 +44,10 @@ class Asking:
 
     async def spawn_single_user(self, user: User, server_name: str, options: Any = None) -> None:
         self.started.append((server_name, options))
+
+
+async def refused(user: User, server_name: str) -> None:
+    raise web.HTTPError(403, "auth has expired")
 
 
 def servers(hub: Hub, may_see: Callable[..., bool] = lambda server, kind: True) -> Servers:
@@ -144,6 +149,25 @@ async def test_who_stops_a_server_this_way_decides_what_becomes_of_it(tmp_path: 
         after = hub.fleet.get(record.attempt_id)
         assert after is not None
         assert (after.on_shelf, after.over) == (wanted == "shelve", wanted == "delete")
+
+
+@pytest.mark.parametrize("wanted", ["shelve", "delete"])
+async def test_a_stop_that_is_refused_changes_nothing_and_the_next_one_does_what_was_chosen_at_the_start(
+    tmp_path: Path, wanted: str
+) -> None:
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        await running(hub)
+        before = hub.fleet.current(ALICE)
+        assert before is not None
+        refusing = Asking(hub.app.log)
+        refusing.stop_single_user = refused  # type: ignore[method-assign]
+        with pytest.raises(web.HTTPError):
+            await carry_out(refusing, hub.settings, hub.user(), "", wanted)
+        assert hub.fleet.current(ALICE) == before
+        await hub.user().stop("")
+        after = hub.fleet.get(before.attempt_id)
+        assert after is not None
+        assert after.plan.idle == before.plan.idle
 
 
 async def test_an_earlier_instance_that_is_still_going_is_listed_beside_the_new_one(tmp_path: Path) -> None:

@@ -158,6 +158,17 @@ async def test_the_shelf_outlives_the_hub_and_costs_it_no_hurry(tmp_path: Path) 
         assert compute.servers == {}
 
 
+async def test_who_gives_up_waiting_for_the_shelf_to_come_back_loses_nothing_whatever_was_chosen_for_it(
+    tmp_path: Path,
+) -> None:
+    compute, homes = Compute(), Homes()
+    async with fleet_over(compute, tmp_path, homes=homes) as fleet:
+        attempt = await put_by(fleet, compute)
+        fleet.amend(attempt, lambda r: r.renewed(replace(AT_HOME, idle="delete")))
+        await fleet.part(attempt, failure("cancelled"))
+        await until(fleet, attempt, is_(Shelved))
+
+
 async def test_a_cloud_that_is_busy_or_away_is_asked_to_shelve_again(tmp_path: Path) -> None:
     compute, homes = Compute(), Homes()
     now = [time.time()]
