@@ -119,6 +119,10 @@ class Catalog:
         found = [region for image in self.images if image.profile == profile.name for region in self.regions_of(image)]
         return tuple(dict.fromkeys(found))
 
+    def region_of_data(self, data: ClassData) -> str:
+        """The name of the region that class data are in: the first of the file where they name none."""
+        return data.region or self.home_region.name
+
     def policy_for(self, image_name: str) -> Policy:
         """The lease policy of a running server's image; the default image's once that one has left the catalog."""
         return self.profile_of(self.image(image_name) or self.default_image).policy

@@ -182,7 +182,7 @@ def _of_profile(catalog: Catalog, profile: Profile) -> Iterator[Mistake]:
             yield (*here, "next_flavors", position), sentence
     there = {region.name for region in catalog.regions_of_profile(profile)}
     for position, name in enumerate(profile.data):
-        home = next((data.region or catalog.home_region.name for data in catalog.data if data.name == name), None)
+        home = next((catalog.region_of_data(data) for data in catalog.data if data.name == name), None)
         if images and home is not None and home not in there:
             sentence = f"class data {shown(name)} are in region {shown(home)}, where {thing} starts nothing; remove it."
             yield (*here, "data", position), sentence

@@ -6,7 +6,7 @@
                flavors        names of the flavors it runs on,
                profile        {sudo, idle_minutes, longest_hours},
                home           {kind: "volume" | "share" | "none", keeps: bool, size_gb, most_gb, seeded: bool, words},
-               data           [{name, path}],
+               data           [{name, path, where: title of its region if the image may be started elsewhere, too}],
                idle           [{value: "delete" | "shelve" | "keep", title, words, su_share: 0 | 1}], the default first:
                               su_share times the flavor's su_per_hour is what an hour of it costs,
                regions        [{name, usable, why_not, published: true | false | null}], in the order they are tried,
@@ -132,7 +132,7 @@ def _image_shown(image: ImageEntry, scope: Scope) -> dict[str, Any]:
             "longest_hours": plain(profile.longest_hours),
         },
         "home": _home_shown(profile),
-        "data": [{"name": name, "path": f"/data/{name}"} for name in profile.data],
+        "data": _data_shown(profile, regions, scope.catalog),
         "idle": [_idle_shown(idle, profile) for idle in profile.idle],
         "regions": [_place_shown(image, region, scope) for region in regions],
         "confirm": {each.name: price_sentence(each) for each in fitting if needs_confirmation(profile, each)},
@@ -170,6 +170,17 @@ def _home_shown(profile: Profile) -> dict[str, Any]:
         "seeded": home.seed is not None,
         "words": words[home.kind],
     }
+
+
+def _data_shown(profile: Profile, regions: Sequence[Region], catalog: Catalog) -> list[dict[str, str]]:
+    """Class data are in one region; a server elsewhere goes without."""
+    titles = {region.name: region.shown for region in regions}
+    found = {data.name: catalog.region_of_data(data) for data in catalog.data}
+    return [
+        {"name": name, "path": f"/data/{name}", "where": titles[found[name]] if len(titles) > 1 else ""}
+        for name in profile.data
+        if found[name] in titles
+    ]
 
 
 def _idle_shown(idle: Idle, profile: Profile) -> dict[str, Any]:

@@ -56,8 +56,6 @@ def _place(catalog: Catalog, region: Region, image_keys: PublicKeys) -> Place:
         further=tuple(image for image in here if catalog.region_of(image) != region),
         homes=tuple(dict.fromkeys(profile.home for profile in profiles if profile.home.kind != "none")),
         data=tuple(
-            each
-            for each in catalog.data
-            if each.name in wanted and (each.region or catalog.home_region.name) == region.name
+            each for each in catalog.data if each.name in wanted and catalog.region_of_data(each) == region.name
         ),
     )

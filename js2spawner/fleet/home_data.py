@@ -90,14 +90,15 @@ class ClassVolumes:
     async def sweep_readers(self, region: str) -> None:
         """Take back what instances that are gone read class data by. Raises CloudError."""
         for data in self._catalog.data:
-            if data.share and data.region in (None, region):
+            if data.share and self._catalog.region_of_data(data) == region:
                 await self._sharing[region].sweep_readers(data.share)
 
     def _wanted(self, record: Record) -> list[ClassData]:
         image = self._catalog.image(record.plan.image)
         named = self._catalog.profile_of(image).data if image else ()
-        here = record.plan.region
-        return [data for data in self._catalog.data if data.name in named and data.region in (None, here)]
+        here, region_of = record.plan.region, self._catalog.region_of_data
+        # What lies in another region nobody there was promised: the choice page says where it is.
+        return [data for data in self._catalog.data if data.name in named and region_of(data) == here]
 
     async def _all(self, record: Record) -> tuple[DataMount, ...]:
         found = [await self._one(record, data) for data in self._wanted(record)]

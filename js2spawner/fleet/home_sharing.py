@@ -75,7 +75,7 @@ class Sharing:
         try:
             rules = await self._cloud.shares.accesses(share_id)
         except Gone:
-            # Class data that names no region is looked for in all of them.
+            # Deleted by whoever it belongs to; starts say in the log that they go without.
             return
         ours = (rule for rule in rules if rule.metadata.get(HUB_KEY) == self._hub_id)
         await self._drop(share_id, (rule for rule in ours if rule.kind == "ip" and rule.to not in live))

@@ -277,6 +277,20 @@ def test_an_image_says_in_which_regions_it_is(catalog: Catalog):
     assert of(shown(catalog)["images"], "minimal")["regions"][0]["published"] is None
 
 
+def test_class_data_are_told_with_their_region_where_a_server_may_be_elsewhere(tmp_path: Path):
+    data = "data:\n  climate: {share: a1}\n  genomes: {region: TACC, snapshot: s1}\n"
+    text = CATALOG_TEXT.replace("  usual:\n", "  usual:\n    data: [climate, genomes]\n")
+    only_there = "  there: {title: There, description: One region., image: js2-minimal, profile: usual, region: TACC}\n"
+    file = tmp_path / "catalog.yaml"
+    file.write_text(data + text.replace("  gpu: {title", f"{only_there}  gpu: {{title"))
+    images = shown(Catalog.load(file))["images"]
+    assert [(each["path"], each["where"]) for each in of(images, "minimal")["data"]] == [
+        ("/data/climate", "Indiana"),
+        ("/data/genomes", "Texas"),
+    ]
+    assert [(each["path"], each["where"]) for each in of(images, "there")["data"]] == [("/data/genomes", "")]
+
+
 def test_a_flavor_tells_its_card_and_the_room_in_each_region(catalog: Catalog):
     offers = {
         "IU": offer(catalog, full_since={"half": NOW - timedelta(minutes=3)}),

@@ -62,6 +62,15 @@ async def test_it_is_got_ready_while_the_home_is_attached_and_never_twice(here: 
     assert len(copies(here)) == 1
 
 
+async def test_what_lies_in_another_region_is_not_asked_for(here: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    record = here.attempt((await here.use())[0], state=Running(0, "", ADDRESS, "hash"))
+    far = replace(record, plan=replace(record.plan, region="TACC"))
+    here.records[:] = [far]
+    # The lectures name no region: they are in the first one.
+    assert await here.homes.data_of(far) == ()
+    assert "goes without" not in caplog.text
+
+
 async def test_a_start_goes_on_without_what_cannot_be_had_and_the_operator_is_told(
     here: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:

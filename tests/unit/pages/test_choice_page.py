@@ -240,7 +240,10 @@ def test_what_leaves_no_choice_is_not_asked():
 
 
 def test_class_data_is_named_with_its_place():
-    assert "/data/climate" in terms().by_id("js2-image-1-about").text
+    assert "/data/climate, to read" in terms().by_id("js2-image-1-about").text
+    data = [{"name": "climate", "path": "/data/climate", "where": "Indiana"}]
+    told = form(images=[an_image("gpu", data=data)]).by_id("js2-image-1-about").text
+    assert "/data/climate (only in Indiana), to read" in told
 
 
 def test_a_share_of_a_card_is_told_in_words_and_as_a_bar():
