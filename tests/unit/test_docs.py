@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from traitlets import HasTraits
 
 from js2spawner import cli
 from js2spawner.fleet.configuration import Js2Fleet
+from js2spawner.instance import Deadlines
 from js2spawner.spawner import Js2Spawner
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +75,33 @@ def test_every_setting_of_the_spawner_and_the_fleet_is_explained(setting: str):
     assert is_named(setting, EVERYTHING)
 
 
+def numbers() -> list[tuple[str, str]]:
+    """Settings whose default is a number, and that number."""
+    kinds = (Js2Spawner, Js2Fleet)
+    traits = [
+        (f"{kind.__name__}.{name}", t) for kind in kinds for name, t in kind.class_own_traits(config=True).items()
+    ]
+    return sorted((name, f"{t.default_value:g}") for name, t in traits if isinstance(t.default_value, int | float))
+
+
+def row_of(setting: str) -> tuple[str, str]:
+    """What the reference says of a setting, and the default it tells."""
+    (row,) = [line for line in DOCS["reference.md"].splitlines() if line.startswith(f"| `{setting}` |")]
+    _, _, meaning, default, _ = (cell.strip() for cell in row.split("|"))
+    return meaning, default
+
+
+@pytest.mark.parametrize(("setting", "default"), numbers())
+def test_every_default_that_is_a_number_is_told_as_it_is(setting: str, default: str):
+    assert row_of(setting)[1].split()[0] == default
+
+
+def test_every_deadline_is_told_with_its_seconds():
+    meaning, defaults = row_of("Js2Fleet.deadlines")
+    told = dict(zip(re.findall(r"`(\w+_s)`", meaning), defaults.split(", "), strict=True))
+    assert told == {each.name: f"{each.default:g}" for each in fields(Deadlines)}
+
+
 @pytest.mark.parametrize("name", environment_settings())
 def test_every_environment_setting_is_explained(name: str):
     assert is_named(name, EVERYTHING)
@@ -102,6 +131,29 @@ def test_every_option_is_explained_under_its_command(name: str, option: str):
     page = DOCS["commands.md"]
     section = page[page.index(f"## js2 {name}\n") :].split("\n## ")[0]
     assert is_named(option, section)
+
+
+def subcommands() -> list[tuple[str, str, click.Command]]:
+    """`js2 GROUP NAME`, each with its group's section of the page."""
+    groups = [(name, command) for name, command in commands() if isinstance(command, click.Group)]
+    contexts = [(name, group, click.Context(group)) for name, group in groups]
+    found = [(n, each, g.get_command(context, each)) for n, g, context in contexts for each in g.list_commands(context)]
+    return [(group, name, command) for group, name, command in found if command is not None]
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "option"),
+    [
+        (group, name, option)
+        for group, name, command in subcommands()
+        for option in ["", *(o for p in command.params if isinstance(p, click.Option) for o in p.opts)]
+    ],
+)
+def test_every_subcommand_is_explained_with_its_options(group: str, name: str, option: str):
+    page = DOCS["commands.md"]
+    section = page[page.index(f"## js2 {group}\n") :].split("\n## ")[0]
+    assert is_named(f"js2 {group} {name}", section)
+    assert not option or is_named(option, section)
 
 
 @pytest.mark.parametrize("name", requirements())
