@@ -62,6 +62,7 @@ from js2spawner.sightings import (
     Sighting,
     Step,
     Taken,
+    TellEnd,
     Tick,
     Unanswered,
     Unclaimed,
@@ -311,7 +312,8 @@ def _returning(record: Record, sighting: Sighting, now: Instant) -> Step:
         case Listed(server=None):
             return absent(record, sighting, now)
         case Listed(server=Server(status="ACTIVE", task_state=None, addresses=[address, *_]) as server):
-            return Step(replace(record, state=Booting(now, server.id, address, state.channel_hash)))
+            back = replace(record, state=Booting(now, server.id, address, state.channel_hash))
+            return Step(back, (TellEnd(server.id),))
         case Listed(server=Server(status="ERROR", fault=fault)):
             return give_up(record, failure("no-return", fault.message if fault else ""), now)
         case Listed(server=Server(task_state=None, status=status), as_of=as_of) if status in ON_SHELF:

@@ -318,7 +318,8 @@ def _ask_shelve(record: Record, now: Instant) -> Step:
     state = record.state
     assert isinstance(state, Shelving)
     asked = replace(state, asked_at=now, asked=state.asked + 1)
-    return Step(replace(record, state=asked), (Shelve(state.server_id),))
+    on_its_way = replace(record, state=asked, expires_at=now + record.plan.shelved_s)
+    return Step(on_its_way, (Shelve(state.server_id),))
 
 
 def _on_shelf(record: Record, now: Instant) -> Step:

@@ -219,7 +219,16 @@ class DetachHome:
 
 
 @dataclass(frozen=True, slots=True)
+class TellEnd:
+    """Write the record's end into the instance's metadata, for others to read."""
+
+    server_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shelve:
+    """Put it on the shelf. There its metadata cannot be changed, so they are told its end before."""
+
     server_id: str
 
 
@@ -228,7 +237,7 @@ class Unshelve:
     server_id: str
 
 
-Effect = Create | Confirm | Delete | AttachHome | DetachHome | Shelve | Unshelve
+Effect = Create | Confirm | Delete | AttachHome | DetachHome | TellEnd | Shelve | Unshelve
 
 
 @dataclass(frozen=True, slots=True)

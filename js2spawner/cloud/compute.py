@@ -196,6 +196,7 @@ def server_from_json(server: Json) -> Server:
         locked=server.get("locked") is True,
         fault=Fault(int(fault.get("code") or 0), words(fault, "message").strip()) if fault else None,
         host_id=words(server, "hostId"),
+        updated=instant(server["updated"]) if server.get("updated") else None,
     )
 
 

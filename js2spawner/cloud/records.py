@@ -43,6 +43,7 @@ class Server:
     locked: bool
     fault: Fault | None = None
     host_id: str = ""
+    updated: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,23 @@ from js2spawner.cloud.errors import CloudError, Gone, Throttled, Unreachable
 from js2spawner.cloud.records import NewServer
 from js2spawner.failures import Failure, failure, failure_of
 from js2spawner.fleet import names
-from js2spawner.instance import Record
+from js2spawner.instance import Instant, Record
 from js2spawner.sightings import (
     Accepted,
     AttachHome,
+    Confirm,
+    Delete,
     DeleteAnswered,
     DetachHome,
     HomeTrouble,
     Listed,
     Refused,
+    Shelve,
     ShelveAnswered,
     Sighting,
+    TellEnd,
     Unanswered,
+    Unshelve,
     UnshelveAnswered,
 )
 
@@ -94,6 +99,24 @@ class Hands:
             return Accepted(server_id)
         raise AssertionError("unreachable")
 
+    async def ask(
+        self, effect: Delete | Confirm | TellEnd | Shelve | Unshelve, record: Record, now: Callable[[], float]
+    ) -> Sighting | None:
+        """Carry out what is about an instance that is there."""
+        match effect:
+            case Delete(server_id):
+                return await self.delete(server_id)
+            case Confirm(server_id):
+                return await self._confirm(server_id, now)
+            case TellEnd(server_id):
+                await self._tell_end(server_id, record.expires_at)
+                return None
+            case Shelve(server_id):
+                await self._tell_end(server_id, record.expires_at)
+                return await self._shelve(server_id)
+            case Unshelve(server_id):
+                return await self._unshelve(server_id)
+
     async def delete(self, server_id: str) -> Sighting | None:
         """Ask for the deletion. None when it could not be asked for: it is asked again after a while."""
         try:
@@ -105,17 +128,24 @@ class Hands:
             return None
         return DeleteAnswered(gone=False)
 
-    async def shelve(self, server_id: str) -> Sighting | None:
+    async def _shelve(self, server_id: str) -> Sighting | None:
         """Ask for it to be shelved. None when nobody knows whether it was: the next pictures tell."""
         answer = await self._act(server_id, "shelve")
         return None if answer is None else ShelveAnswered(answer is True)
 
-    async def unshelve(self, server_id: str) -> Sighting | None:
+    async def _unshelve(self, server_id: str) -> Sighting | None:
         """Ask for it back. None when nobody knows whether it was asked for: the next pictures tell."""
         answer = await self._act(server_id, "unshelve")
         if isinstance(answer, Failure):
             return UnshelveAnswered(taken=False, why=answer)
         return None if answer is None else UnshelveAnswered(taken=True)
+
+    async def _tell_end(self, server_id: str, at: Instant) -> None:
+        """Nothing of ours depends on it: what cannot be written now is left at that."""
+        try:
+            await self._cloud.compute.set_metadata(server_id, names.end_told(at))
+        except CloudError as error:
+            self._log.warning("instance %s: its end is not told: %s: %s", server_id, error.name, error)
 
     async def _act(self, server_id: str, action: str) -> Literal[True] | Failure | None:
         """True when it was taken, why it was refused, or None when nobody knows."""
@@ -127,7 +157,7 @@ class Hands:
             return failure_of(error) if error.certain and not isinstance(error, Throttled | Unreachable) else None
         return True
 
-    async def confirm(self, server_id: str, now: Callable[[], float]) -> Sighting | None:
+    async def _confirm(self, server_id: str, now: Callable[[], float]) -> Sighting | None:
         """Look directly at a server the list no longer shows. None when nothing was learned."""
         as_of = now()
         try:

@@ -36,7 +36,6 @@ from js2spawner.sightings import (
     AttachHome,
     BackWanted,
     Claimed,
-    Confirm,
     Create,
     Delete,
     DetachHome,
@@ -45,13 +44,11 @@ from js2spawner.sightings import (
     Listed,
     Refused,
     ShelfWanted,
-    Shelve,
     Sighting,
     Step,
     Tick,
     Unanswered,
     Unclaimed,
-    Unshelve,
 )
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -370,17 +367,12 @@ class Fleet:
                     sighting = await hands.create(
                         record, self._tickets.pop(attempt_id), lambda: self._still_wanted(attempt_id)
                     )
-                case Delete(server_id):
-                    await self._consoles.keep(record, self.desks[record.plan.region].console)
-                    sighting = await hands.delete(server_id)
-                case Confirm(server_id):
-                    sighting = await hands.confirm(server_id, self.clock)
-                case Shelve(server_id):
-                    sighting = await hands.shelve(server_id)
-                case Unshelve(server_id):
-                    sighting = await hands.unshelve(server_id)
                 case AttachHome() | DetachHome():
                     sighting = await about_home(self.homes, self._records.get(attempt_id), effect)
+                case _:
+                    if isinstance(effect, Delete):
+                        await self._consoles.keep(record, self.desks[record.plan.region].console)
+                    sighting = await hands.ask(effect, record, self.clock)
         except StoreFailed as error:
             self._log.error("%s: attempt %s: %s", record.owner, attempt_id, error)
             sighting = Refused(failure("hub", str(error))) if isinstance(effect, Create) else None

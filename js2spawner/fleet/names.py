@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from js2spawner.instance import Record
+from js2spawner.instance import Instant, Record
 
 HUB_KEY = "js2_hub"
 ATTEMPT_KEY = "js2_attempt"
+_END_KEY = "js2_expires"
 
 _UNIX_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
@@ -41,10 +43,23 @@ def metadata(record: Record, hub_id: str) -> dict[str, str]:
         "js2_image": record.plan.image,
         "js2_flavor": record.plan.flavor,
         "js2_purpose": "jupyterhub",
-        "js2_expires": datetime.fromtimestamp(record.expires_at, UTC).isoformat(timespec="seconds"),
+        **end_told(record.expires_at),
         "exoCreatorUsername": user,
     }
     return {key: value[:255] for key, value in values.items()}
+
+
+def end_told(at: Instant) -> dict[str, str]:
+    """What the metadata say of when the instance ends."""
+    return {_END_KEY: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")}
+
+
+def end_of(metadata: Mapping[str, str]) -> Instant | None:
+    """When the instance ends as its metadata say; None when they say nothing that can be read."""
+    try:
+        return datetime.fromisoformat(metadata[_END_KEY]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def description(record: Record) -> str:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 
 from js2spawner.cloud.records import Server
 from js2spawner.fleet.inventory import Picture
-from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY
-from js2spawner.instance import Record
+from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY, end_of
+from js2spawner.instance import Instant, Record
 
-# What lies on the shelf costs nothing and may be somebody's only copy: a hub that has lost its table lets it lie.
+# What lies on the shelf costs nothing and may be somebody's only copy: a hub that has lost its table lets it lie for as
+# long as its metadata say, and for so long after anything was done to it. Both are the cloud's word: no restart of the
+# hub begins anything anew.
 _SHELF_GRACE_S = 14 * 24 * 3600.0
 
 
@@ -42,9 +44,16 @@ class Reaper:
                 continue
             since, times = self._first_seen.get(server.id, (picture.as_of, 0))
             seen[server.id] = (since, times + 1)
-            kept_s = max(self.grace_s, _SHELF_GRACE_S) if server.status.startswith("SHELVED") else self.grace_s
-            grace = 0.0 if server.metadata.get(ATTEMPT_KEY) in over else kept_s
-            if times >= 1 and picture.as_of - since >= grace and server.task_state != "deleting":
+            until = since if server.metadata.get(ATTEMPT_KEY) in over else self._kept_until(server, since)
+            if times >= 1 and picture.as_of >= until and server.task_state != "deleting":
                 due.append(server)
         self._first_seen = seen
         return due
+
+    def _kept_until(self, server: Server, since: Instant) -> Instant:
+        """`since`: when it was first seen without a record."""
+        known = since + self.grace_s
+        if not server.status.startswith("SHELVED"):
+            return known
+        lain_since = server.updated.timestamp() if server.updated else since
+        return max(known, lain_since + _SHELF_GRACE_S, end_of(server.metadata) or 0.0)

@@ -38,6 +38,7 @@ from js2spawner.sightings import (
     Listed,
     ShelfWanted,
     Shelve,
+    TellEnd,
     Tick,
     Unshelve,
     UnshelveAnswered,
@@ -206,7 +207,7 @@ def test_the_way_to_the_shelf_and_back() -> None:
     rec = decide(rec, busy, T0 + 9003).record
     step = decide(rec, Listed(server(), T0 + 9030), T0 + 9030)
     assert step.record.state == Booting(T0 + 9030, SERVER_ID, ADDRESS, "channel-hash")
-    assert step.effects == (ATTACH,)
+    assert step.effects == (TellEnd(SERVER_ID), ATTACH)
     assert step.record.expires_at == T0 + 9000 + PLAN.longest_s
     rec = decide(step.record, Hello("channel-hash"), T0 + 9050).record
     assert isinstance(rec.state, Greeted)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from js2spawner.cloud.errors import CloudError, Gone
+from js2spawner.cloud.errors import CloudError, Conflict, Gone
 from js2spawner.cloud.records import NewServer, Server
 from js2spawner.failures import Failure
 from js2spawner.fleet.fleet import Fleet, FleetSettings
@@ -71,6 +71,13 @@ class Compute:
         self.deleted.append(server_id)
         if self.servers.pop(server_id, None) is None:
             raise Gone("no such server")
+
+    async def set_metadata(self, server_id: str, values: Mapping[str, str]) -> None:
+        self._maybe_fail("set-metadata")
+        found = self.servers[server_id]
+        if found.status not in ("ACTIVE", "SHUTOFF"):
+            raise Conflict(f"Cannot 'update metadata' while it is in vm_state {found.vm_state}")
+        self.servers[server_id] = replace(found, metadata={**found.metadata, **values})
 
     async def act(self, server_id: str, action: str, arguments: object = None) -> None:
         del arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,31 @@ async def test_an_orphan_on_the_shelf_is_left_alone_for_it_costs_nothing_and_may
         lists = compute.lists
         await eventually(lambda: compute.lists > lists + 3)
         assert set(compute.servers) == {"shelved"}
+
+
+async def test_how_long_an_orphan_has_lain_on_the_shelf_is_the_cloud_s_word_whenever_the_hub_was_started(
+    tmp_path: Path,
+) -> None:
+    compute, now = Compute(), time.time()
+    ours = {names.HUB_KEY: HUB_ID, names.ATTEMPT_KEY: "lost"}
+    for name, days, told in (
+        ("forgotten", 15, now - 86400),
+        ("told longer", 15, now + 86400),
+        ("new", 13, now - 86400),
+        ("never told", 13, None),
+    ):
+        said = {} if told is None else names.end_told(told)
+        compute.servers[name] = server(
+            "SHELVED_OFFLOADED",
+            id=name,
+            metadata=ours | said,
+            updated=datetime.fromtimestamp(now - days * 86400, UTC),
+        )
+    async with fleet_over(compute, tmp_path, orphan_grace_s=0.05):
+        await eventually(lambda: "forgotten" not in compute.servers)
+        lists = compute.lists
+        await eventually(lambda: compute.lists > lists + 3)
+        assert set(compute.servers) == {"told longer", "new", "never told"}
 
 
 async def test_an_orphan_is_left_alone_during_its_grace(tmp_path: Path) -> None:

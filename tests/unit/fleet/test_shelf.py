@@ -6,9 +6,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from js2spawner.cloud.errors import Conflict, QuotaExceeded, Unreachable
 from js2spawner.failures import failure
-from js2spawner.fleet import metrics
+from js2spawner.fleet import metrics, names
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.instance import (
     Booting,
@@ -24,7 +26,7 @@ from js2spawner.instance import (
     Shelved,
 )
 from js2spawner.sightings import Broken, Hello, Left, Listening, Taken
-from tests.unit.fleet.stand_ins import Compute, Homes, eventually, fleet_over, until
+from tests.unit.fleet.stand_ins import DEADLINE_S, Compute, Homes, eventually, fleet_over, until
 from tests.unit.lives import HOME, PLAN
 
 ALICE = Owner("alice", "")
@@ -144,6 +146,32 @@ async def test_the_shelf_takes_what_holds_work_and_gives_it_back(tmp_path: Path)
         assert compute.acted == ["shelve", "unshelve"]
         fleet.feed(attempt, Hello("channel"))
         await until(fleet, attempt, is_(Greeted))
+
+
+async def test_what_its_metadata_say_of_its_end_is_so_on_the_shelf_and_after_it(tmp_path: Path) -> None:
+    compute, homes = Compute(), Homes()
+
+    def told() -> float | None:
+        return names.end_of(compute.servers["server-1"].metadata)
+
+    async with fleet_over(compute, tmp_path, homes=homes) as fleet:
+        attempt = await put_by(fleet, compute)
+        shelf = fleet.get(attempt)
+        assert shelf is not None
+        # Nova takes nothing for one that lies there: what it was told on its way is a little early.
+        assert told() == pytest.approx(shelf.expires_at, abs=DEADLINE_S)
+        fleet.bring_back(attempt)
+        back = await until(fleet, attempt, is_(Booting))
+        assert back.expires_at < shelf.expires_at
+        await eventually(lambda: told() == int(back.expires_at))
+
+
+async def test_a_cloud_that_takes_no_metadata_shelves_all_the_same(tmp_path: Path) -> None:
+    compute, homes = Compute(), Homes()
+    async with fleet_over(compute, tmp_path, homes=homes) as fleet:
+        compute.faults["set-metadata"] = [Unreachable("down")]
+        await put_by(fleet, compute)
+        assert compute.acted == ["shelve"]
 
 
 async def test_the_shelf_outlives_the_hub_and_costs_it_no_hurry(tmp_path: Path) -> None:
