@@ -17,11 +17,12 @@ from js2spawner.fleet.fleet import Fleet, FleetSettings
 from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.fleet.store import Store
-from js2spawner.instance import Record
+from js2spawner.instance import Booting, Building, Owner, Plan, Record
 from js2spawner.sightings import HomeAttached, HomeDetached, HomeTrouble, Sighting
-from tests.unit.lives import ADDRESS, server
+from tests.unit.lives import ADDRESS, PLAN, server
 
 HUB_ID = "hub"
+ALICE = Owner("alice", "")
 # How long a test waits for what should take milliseconds: a busy machine may make it seconds.
 DEADLINE_S = 60
 QUICK = Pace(0.01, 0.05)  # rounds of 10 ms
@@ -173,6 +174,20 @@ async def until(fleet: Fleet, attempt_id: str, wanted: Callable[[Record], bool])
             if wanted(record):
                 return record
             await fleet.changed(attempt_id, 1.0)
+
+
+def is_(kind: type) -> Callable[[Record], bool]:
+    """Whether a record is in a state of that kind, for `until`."""
+    return lambda record: isinstance(record.state, kind)
+
+
+async def booted(fleet: Fleet, compute: Compute, plan: Plan = PLAN) -> str:
+    """The id of an attempt of alice's whose system boots."""
+    attempt = fleet.launch(ALICE, plan, 1).attempt_id
+    record = await until(fleet, attempt, is_(Building))
+    compute.boot(record.server_id)
+    await until(fleet, attempt, is_(Booting))
+    return attempt
 
 
 async def eventually(true: Callable[[], bool]) -> None:

@@ -18,22 +18,19 @@ from js2spawner.handshake.messages import Hello as HelloMessage
 from js2spawner.instance import (
     Assigned,
     Booting,
-    Building,
     Ended,
     Ending,
     Greeted,
     Leaving,
-    Owner,
     Plan,
     Record,
     Running,
     Shelved,
     Shelving,
 )
-from tests.unit.fleet.stand_ins import DEADLINE_S, Compute, Homes, eventually, fleet_over, until
+from tests.unit.fleet.stand_ins import ALICE, DEADLINE_S, Compute, Homes, booted, eventually, fleet_over, until
 from tests.unit.lives import HOME, PLAN
 
-ALICE = Owner("alice", "")
 GIVEN = Assignment("given", "alice", 20001, False, ("lab",), {}, "10.0.0.9", 8888)
 
 
@@ -80,10 +77,7 @@ async def greeted(tmp_path: Path, plan: Plan = PLAN) -> AsyncIterator[tuple[Flee
     compute = Compute()
     async with fleet_over(compute, tmp_path, homes=Homes()) as fleet:
         book = FleetBook(fleet)
-        attempt = fleet.launch(ALICE, plan, 1).attempt_id
-        await until(fleet, attempt, lambda r: isinstance(r.state, Building))
-        compute.boot("server-1")
-        await until(fleet, attempt, lambda r: isinstance(r.state, Booting))
+        attempt = await booted(fleet, compute, plan)
         await book.admitted(attempt, "channel", hello(attempt, "boot-1"))
         yield book, attempt
 

@@ -16,15 +16,10 @@ from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.store import StoreFailed, Timing
 from js2spawner.instance import Booting, Building, Ended, Ending, Greeted, Owner, Record, Unsure
 from js2spawner.sightings import Hello
-from tests.unit.fleet.stand_ins import DEADLINE_S, HUB_ID, Compute, eventually, fleet_over, until
+from tests.unit.fleet.stand_ins import ALICE, DEADLINE_S, HUB_ID, Compute, eventually, fleet_over, is_, until
 from tests.unit.lives import ADDRESS, PLAN, server
 
-ALICE = Owner("alice", "")
 STOPPED = failure("stopped")
-
-
-def is_(kind: type) -> object:
-    return lambda record: isinstance(record.state, kind)
 
 
 def reason(record: Record) -> str:

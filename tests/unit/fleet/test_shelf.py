@@ -14,37 +14,22 @@ from js2spawner.fleet import metrics, names
 from js2spawner.fleet.fleet import Fleet
 from js2spawner.instance import (
     Booting,
-    Building,
     Ended,
     Ending,
     Greeted,
     Leaving,
-    Owner,
     Plan,
     Record,
     Running,
     Shelved,
 )
 from js2spawner.sightings import Broken, Hello, Left, Listening, Taken
-from tests.unit.fleet.stand_ins import DEADLINE_S, Compute, Homes, eventually, fleet_over, until
+from tests.unit.fleet.stand_ins import ALICE, DEADLINE_S, Compute, Homes, booted, eventually, fleet_over, is_, until
 from tests.unit.lives import HOME, PLAN
 
-ALICE = Owner("alice", "")
 STOPPED = failure("stopped")
 AT_HOME = replace(PLAN, home=HOME)
 KEPT = replace(AT_HOME, idle="shelve")
-
-
-def is_(kind: type) -> object:
-    return lambda record: isinstance(record.state, kind)
-
-
-async def booted(fleet: Fleet, compute: Compute, plan: Plan) -> str:
-    attempt = fleet.launch(ALICE, plan, 1).attempt_id
-    record = await until(fleet, attempt, is_(Building))
-    compute.boot(record.server_id)
-    await until(fleet, attempt, is_(Booting))
-    return attempt
 
 
 async def brought_up(fleet: Fleet, compute: Compute, plan: Plan) -> str:

@@ -13,11 +13,10 @@ from js2spawner.fleet.fleet import Fleet
 from js2spawner.fleet.saved_images import SavedImages
 from js2spawner.fleet.saves import Pace, Saves
 from js2spawner.handshake.messages import Quiet
-from js2spawner.instance import Booting, Building, Owner, Record, Running
+from js2spawner.instance import Record, Running
 from js2spawner.saving import Patience
 from js2spawner.sightings import Hello, Listening, Progressed, Taken
-from tests.unit.fleet.stand_ins import Compute, eventually, fleet_over, until
-from tests.unit.lives import PLAN
+from tests.unit.fleet.stand_ins import Compute, booted, eventually, fleet_over, until
 from tests.unit.saves.made import KEY, image
 
 QUICK = Pace(look_s=0.01, sweep_s=0.01)
@@ -124,10 +123,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Stage]:
     async with fleet_over(compute, tmp_path) as fleet:
         saves = saves_of(fleet, images)
         saves.start()
-        attempt = fleet.launch(Owner("alice", ""), PLAN, 1).attempt_id
-        await until(fleet, attempt, lambda r: isinstance(r.state, Building))
-        compute.boot("server-1")
-        await until(fleet, attempt, lambda r: isinstance(r.state, Booting))
+        attempt = await booted(fleet, compute)
         for sighting in (Hello("channel"), Taken(), Progressed("notebook"), Listening()):
             fleet.feed(attempt, sighting)
         record = await until(fleet, attempt, lambda r: isinstance(r.state, Running))
