@@ -96,6 +96,7 @@ class Start:
         self._owner = request.wish.owner
         self._wish = request.wish
         self._place: Place | None = None
+        self._flavor = request.wish.candidates[0].flavor
         self._launched = 0
         self._tried: list[Tried] = []
         self.resumed = False
@@ -107,8 +108,10 @@ class Start:
         """
         try:
             return await self._run(journal)
-        except Exception:
+        except Exception as error:
             self._line.leave(self._owner, "failed")
+            if isinstance(error, StartFailed):
+                metrics.STARTS.labels(self._wish.image, self._flavor, error.why.name).inc()
             raise
 
     async def _run(self, journal: Journal) -> Record:
@@ -233,7 +236,7 @@ class Start:
 
     async def _see_through(self, record: Record) -> Record:
         """Wait until the attempt runs or its end is decided. All deadlines are `instance.decide`'s."""
-        offered = False
+        offered, self._flavor = False, record.plan.flavor
         while True:
             match record.state:
                 case Running():
@@ -285,7 +288,6 @@ class Start:
         else:
             goes_on = why.policy == "again" and len(self._tried) < self._request.attempts
         if not goes_on:
-            metrics.STARTS.labels(record.plan.image, record.plan.flavor, why.name).inc()
             raise StartFailed(why, tuple(self._tried))
         journal.retry(self._launched + 1, why)
         if why.policy == "again":

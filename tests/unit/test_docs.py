@@ -14,6 +14,7 @@ import pytest
 from traitlets import HasTraits
 
 from js2spawner import cli
+from js2spawner.failures import FAILURES
 from js2spawner.fleet.configuration import Js2Fleet
 from js2spawner.instance import Deadlines
 from js2spawner.spawner import Js2Spawner
@@ -110,6 +111,12 @@ def test_every_environment_setting_is_explained(name: str):
 @pytest.mark.parametrize("name", metrics())
 def test_every_metric_is_explained(name: str):
     assert is_named(name, DOCS["reference.md"])
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_every_failure_is_explained(name: str):
+    page = DOCS["operators.md" if name.startswith("save-") else "reference.md"]
+    assert any(f"`{name}`" in line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
 
 
 @pytest.mark.parametrize("name", [name for name, _ in commands()])

@@ -12,8 +12,10 @@ import pytest
 from js2spawner.cloud.errors import CloudError, QuotaExceeded, Unreachable
 from js2spawner.cloud.records import Limits, NewServer
 from js2spawner.failures import failure
+from js2spawner.fleet import metrics
 from js2spawner.fleet.home_finding import HomeFailed
 from js2spawner.instance import Booting, HomeUse, Owner, Shelved
+from js2spawner.refusals import StartRefused
 from js2spawner.sightings import Left
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually, until
 from tests.unit.hubs import CATALOG, CloudInMemory, FleetInMemory, Hub, hub_process, notebook_at
@@ -148,6 +150,26 @@ async def test_who_got_a_first_home_in_a_region_that_is_full_waits_there(
         start.cancel()
         await asyncio.wait([start])
         await hub.user("alice").stop()
+
+
+def starts_that_ended(outcome: str) -> float:
+    (starts,) = metrics.STARTS.collect()
+    totals = [each for each in starts.samples if each.name == "js2_starts_total"]
+    return sum(each.value for each in totals if each.labels["outcome"] == outcome)
+
+
+async def test_a_start_that_got_no_instance_is_counted_by_what_was_in_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(*_: object) -> Any:
+        raise HomeFailed(failure("home-busy"))
+
+    before = starts_that_ended("home-busy")
+    async with hub_process(tmp_path, CloudInMemory()) as hub:
+        monkeypatch.setattr(hub.settings.homes, "use", use)
+        with pytest.raises(StartRefused):
+            await hub.user("alice").spawn("")
+    assert starts_that_ended("home-busy") == before + 1
 
 
 async def test_a_lone_start_asks_the_cloud_for_no_figures(tmp_path: Path) -> None:
