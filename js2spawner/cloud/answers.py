@@ -61,7 +61,8 @@ _REFUSALS: tuple[tuple[re.Pattern[str], type[CloudError]], ...] = (
 _QUOTAS = (
     re.compile(r"Quota exceeded for (?:resources: \[')?(?P<quota>[\w-]+)"),
     re.compile(
-        r"Maximum number of (?P<quota>[\w-]+)(?: allowed \(\d+\))?(?: either per project/user or share type)? exceeded"
+        r"Maximum number of (?P<quota>[\w-]+)(?: allowed \(\d+\))?"
+        r"(?: either per project/user or share type(?: quota is)?)? exceeded"
     ),
     re.compile(r"exceeds allowed (?:project/user or share type )?(?P<quota>[\w-]+) quota"),
     re.compile(r"No more (?:fixed )?IP (?P<quota>addresses) available", re.IGNORECASE),

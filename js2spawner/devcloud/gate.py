@@ -31,6 +31,7 @@ _NOT_FOUND = "The resource could not be found."
 _UNAVAILABLE = "503 Service Unavailable: no server is available to handle this request."
 _LOOK_EVERY_S = 0.2
 _VERSION = "OpenStack-API-Version"
+_MANILA_VERSION = "X-OpenStack-Manila-API-Version"
 _MALFORMED = object()
 _READ_BY_NOVA = ("application/json", "application/vnd.openstack.compute+json", "text/plain", "")
 
@@ -228,7 +229,10 @@ def _headers(service: Service, response: web.Response, version: Version | None, 
             old = {"X-Compute-Request-Id": request_id} if response.content_type == "application/json" else {}
             return {**request, **old, "Openstack-Api-Version": f"volume {version or service.lowest}", "Vary": _VERSION}
         case "share" if not refused:
-            return {**request, "X-Openstack-Manila-Api-Version": str(version or service.lowest)}
+            old = {"X-Compute-Request-Id": request_id}
+            if version is None:
+                return {**request, **old}
+            return {**request, **old, _MANILA_VERSION: str(version), "Vary": _MANILA_VERSION}
         case "image" if refused:
             return {}
     return request

@@ -15,12 +15,14 @@ class QuotaSets:
     """`resource` is what limits are kept under, `policy` the rules' name in a refusal.
 
     `used(cloud, project_id)` names what there are limits of; `in_full(call)`: whether use is asked for, too.
+    `no_change` is what whoever may not set them is told.
     """
 
     resource: str
     policy: str
     used: Callable[[DevCloud, str], dict[str, int]]
     in_full: Callable[[Call], bool]
+    no_change: str = ""
 
     async def show(self, call: Call) -> Answer:
         project_id = call.names["id"]
@@ -35,7 +37,7 @@ class QuotaSets:
 
     async def update(self, call: Call) -> Answer:
         if not call.caller.admin:
-            raise self._forbidden("update")
+            raise Refusal(403, self.no_change) if self.no_change else self._forbidden("update")
         asked = {name: value for name, value in call.member("quota_set").items() if isinstance(value, int)}
         call.cloud.set_limits(call.names["id"], {f"{self.resource}.{name}": value for name, value in asked.items()})
         return Answer({"quota_set": asked})

@@ -276,7 +276,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class ShareRule:
-    """Who may mount a share: `to` is an address or a network, `level` rw or ro; it counts while `state` is active."""
+    """Who may mount a share: `to` is an address or a network (`kind` ip), or a user of CephX, who has a `key`.
+
+    `level` is rw or ro. A rule counts while its `state` is active.
+    """
 
     id: str
     kind: str
@@ -284,6 +287,9 @@ class ShareRule:
     level: str
     state: str
     created: datetime
+    updated: datetime | None = None
+    key: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

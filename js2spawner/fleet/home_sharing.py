@@ -103,7 +103,7 @@ class Sharing:
                 try:
                     await self._cloud.shares.allow(share_id, kind, to, level, {HUB_KEY: self._hub_id})
                 except (BadRequest, Conflict) as error:
-                    if "already exists" not in error.detail:
+                    if "exists" not in error.detail:
                         raise
             await asyncio.sleep(rest_s)
             rest_s = min(rest_s * 2, _LOOK_EVERY_S)

@@ -1,4 +1,6 @@
-"""Manila v2: NFS shares, where they are exported, who may mount them, and quotas. Behind each share is a folder."""
+"""Manila v2: shares, where they are exported, who may mount them, and quotas. Behind each share is a folder, which
+machines mount as NFS; CephFS is there in name only.
+"""
 
 from js2spawner.devcloud.calls import Service
 from js2spawner.devcloud.manila import access, offers, shares

@@ -13,8 +13,8 @@ HOST = "127.0.0.1"
 
 
 def path_of(share: Share) -> str:
-    """What is mounted: `mount -t nfs HOST:/share/ID`."""
-    return f"{HOST}:/share/{share.id}"
+    """What is mounted: `mount -t nfs HOST:/share/ID`. Machines cannot mount CephFS, which has its monitors there."""
+    return f"{HOST}:6789:/volumes/{share.id}" if share.protocol == "CEPHFS" else f"{HOST}:/share/{share.id}"
 
 
 def exports_of(cloud: DevCloud, server_id: str) -> dict[str, bool]:
@@ -35,5 +35,8 @@ async def apply(cloud: DevCloud) -> None:
 
 
 def _admits(rule: ShareRule, addresses: list[IPv4Address]) -> bool:
-    network = IPv4Network(rule.to, strict=False)
-    return any(address in network for address in addresses)
+    try:
+        network = IPv4Network(rule.to, strict=False)
+    except ValueError:
+        return False
+    return rule.kind == "ip" and any(address in network for address in addresses)

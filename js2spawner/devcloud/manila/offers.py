@@ -6,7 +6,7 @@ from js2spawner.devcloud.calls import Answer, Call, Route, Version
 from js2spawner.devcloud.manila.common import used
 from js2spawner.devcloud.quota_sets import QuotaSets
 
-LOWEST, HIGHEST = Version(2, 0), Version(2, 91)
+LOWEST, HIGHEST = Version(2, 0), Version(2, 99)
 SHARE_TYPE = {
     "id": "0f6c3c8a-6a4e-4c2e-8f0b-3d0f0d7c5a21",
     "name": "default",
@@ -52,7 +52,13 @@ async def limits(call: Call) -> Answer:
     return Answer({"limits": {"rate": [], "absolute": absolute}})
 
 
-QUOTAS = QuotaSets("share", "quota_set", used, in_full=lambda call: call.path.endswith("/detail"))
+QUOTAS = QuotaSets(
+    "share",
+    "quota_set",
+    used,
+    in_full=lambda call: call.path.endswith("/detail"),
+    no_change="Access was denied to this resource.",
+)
 
 ROUTES = (
     *(Route("GET", path, "versions", versions, open=True) for path in ("", "/", "/v2", "/v2/")),

@@ -85,7 +85,7 @@ async def test_access_is_given_and_taken_back(shares: Shares, stand_in: StandIn)
 
 # Manila's own words (exception.ShareLimitExceeded, exception.ShareSizeExceedsAvailableQuota).
 FULL = {
-    "shares": "Maximum number of shares allowed (10) either per project/user or share type exceeded.",
+    "shares": "Maximum number of shares allowed (10) either per project/user or share type quota is exceeded.",
     "gigabytes": "Requested share exceeds allowed project/user or share type gigabytes quota.",
 }
 

@@ -297,6 +297,9 @@ class Manila:
     async def allow(
         self, share_id: str, kind: str, to: str, level: str = "rw", metadata: Mapping[str, str] | None = None
     ) -> ShareAccess:
+        self.faults.before("allow")
+        if any((rule.kind, rule.to) == (kind, to) for rule in self.rules[share_id]):
+            raise BadRequest(f"Share access {kind}:{to} exists.")
         key = f"key-{new_id()}" if kind == "cephx" else ""
         rule = ShareAccess(new_id(), kind, to, level, "active", key, dict(metadata or {}))
         self.rules[share_id].append(rule)

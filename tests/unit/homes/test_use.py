@@ -248,6 +248,16 @@ async def test_whoever_is_gone_is_let_in_no_longer(here: Scene) -> None:
     assert [rule.to for rule in here.iu.shares.rules[home.id]] == [ADDRESS]
 
 
+async def test_a_rule_of_another_level_that_is_on_its_way_out_is_waited_for(here: Scene) -> None:
+    home, _ = await here.use(terms=SHARE)
+    manila, record = here.iu.shares, here.attempt(home, state=Running(0, "", ADDRESS, "hash"))
+    old = await manila.allow(home.id, "ip", ADDRESS, "ro")
+    mounting = asyncio.create_task(here.homes.mount_of(record))
+    await soon(lambda: manila.rules[home.id].remove(old), lambda: here.iu.faults.calls.count("allow") == 2)
+    assert await mounting is not None
+    assert [(rule.to, rule.level) for rule in manila.rules[home.id]] == [(ADDRESS, "rw")]
+
+
 async def test_a_share_of_cephfs_has_a_user_and_key_that_end_with_the_instance(here: Scene) -> None:
     home, region = await here.use(ALICE, ALICE_ID, "TACC", terms=SHARE)
     assert region == "TACC"
