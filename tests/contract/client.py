@@ -34,6 +34,7 @@ _COLLECTIONS: Mapping[str, str] = {
     "floatingips": "id",
     "volumes": "id",
     "snapshots": "id",
+    "shares": "id",
     "application_credentials": "id",
 }
 _COLLECTION = re.compile(rf"/[^?]+/({'|'.join(_COLLECTIONS)})/?")

@@ -29,7 +29,7 @@ from tests.openstack.place import REMEDY, place
 DEVCLOUD, OPENSTACK = "devcloud", "openstack"
 GONE = "404"
 _OURS = "contract-"
-_SERVICES = {"volumev3": "volume", "block-storage": "volume"}
+_SERVICES = {"volumev3": "volume", "block-storage": "volume", "sharev2": "share", "shared-file-system": "share"}
 _PHASE_S = 0.02
 _HELD_S = 86_400.0
 _POLL_EVERY_S = 0.01

@@ -39,6 +39,7 @@ _HEADERS = (
     "Vary",
     "WWW-Authenticate",
     "X-Compute-Request-Id",
+    "X-OpenStack-Manila-API-Version",
     "X-OpenStack-Nova-API-Version",
     "X-OpenStack-Request-Id",
 )
