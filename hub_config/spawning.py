@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from math import inf
 from typing import Any
 
 from hub_config.settings import Settings
 from js2spawner.catalog import Catalog
+from js2spawner.limits import most_for
 from js2spawner.startup import open_fleet_with_hub
 
 _HOUR_S = 3600
@@ -16,13 +19,13 @@ def configure(c: Any, settings: Settings) -> None:
 
     Raises CatalogError: a mistake in the catalog is told at start, not when somebody chooses.
     """
-    Catalog.load(settings.catalog)
+    catalog = Catalog.load(settings.catalog)
     c.JupyterHub.spawner_class = "js2spawner.spawner.Js2Spawner"
     _fleet(c, settings)
     open_fleet_with_hub()
 
     c.JupyterHub.allow_named_servers = settings.named_servers > 0
-    c.JupyterHub.named_server_limit_per_user = settings.named_servers
+    c.JupyterHub.named_server_limit_per_user = partial(names_for, catalog, settings.named_servers)
     # A restart of the hub is nobody's business: instances run on and are found again.
     c.JupyterHub.cleanup_servers = False
     # How long the answer to a start waits for it. The default 10 s are a blank page before the progress page; with 0, a
@@ -39,6 +42,17 @@ def configure(c: Any, settings: Settings) -> None:
     c.Spawner.http_timeout = 60
     c.Spawner.poll_interval = 30
     c.Spawner.default_url = "/lab"
+
+
+def names_for(catalog: Catalog, names: int, handler: Any) -> int:
+    """How many servers with names whoever asks may have: `names`, or what a limit of their groups leaves beside the
+    first, if that is more.
+
+    JupyterHub counts names, those of stopped servers too; how many may run at once is the catalog's to say.
+    """
+    groups = frozenset(group.name for group in getattr(handler.current_user, "groups", ()))
+    most = most_for(catalog.limits, groups).servers
+    return names if most == inf else max(names, int(most) - 1)
 
 
 def _fleet(c: Any, settings: Settings) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from jupyterhub.app import JupyterHub
@@ -73,7 +75,26 @@ def test_servers_survive_the_hub_s_restart_and_failures_do_not_end_it():
 def test_named_servers_are_limited(given: str, allowed: bool):
     c = configured(spawning, JS2_NAMED_SERVERS=given)
     assert c.JupyterHub.allow_named_servers is allowed
-    assert c.JupyterHub.named_server_limit_per_user == int(given)
+    assert c.JupyterHub.named_server_limit_per_user(asked_by()) == max(int(given), 2)
+
+
+def asked_by(*groups: str) -> Any:
+    """A request, as JupyterHub's handlers are."""
+    return SimpleNamespace(current_user=SimpleNamespace(groups=[SimpleNamespace(name=name) for name in groups]))
+
+
+def test_who_may_have_more_servers_by_a_group_may_name_as_many(tmp_path: Path):
+    text = (PROJECT / "hub_config" / "catalog.yaml").read_text()
+    everyone = "everyone: {servers: 3,"
+    assert everyone in text
+    assert "instructors: {servers: 6," in text
+    limit = configured(spawning).JupyterHub.named_server_limit_per_user
+    assert (limit(asked_by()), limit(asked_by("instructors"))) == (2, 5)
+    (tmp_path / "catalog.yaml").write_text(text.replace(everyone, "everyone: {"))
+    unlimited = configured(spawning, JS2_CATALOG=str(tmp_path / "catalog.yaml"), JS2_NAMED_SERVERS="4")
+    assert unlimited.JupyterHub.named_server_limit_per_user(asked_by("biology")) == 4
+    # A service has no groups.
+    assert unlimited.JupyterHub.named_server_limit_per_user(SimpleNamespace(current_user=object())) == 4
 
 
 def test_a_mistake_in_the_catalog_is_told_at_start(tmp_path: Path):
