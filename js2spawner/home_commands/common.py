@@ -256,7 +256,7 @@ def moment(instant: Instant | None) -> str:
 
 
 def home_as_json(home: Home, snapshots: Sequence[Snapshot] | None) -> dict[str, object]:
-    """`snapshots` None where the cloud did not tell."""
+    """`snapshots` None where the cloud did not tell, or was not asked."""
     return {
         "user": home.user,
         "user_id": home.user_id,

@@ -45,7 +45,7 @@ def delete(
         f"{home.kind} {home.id} of {wanted.user} will be deleted, with its snapshots, after {when} UTC.",
         f"Until then a start by {wanted.user}, or js2 home restore {wanted.user}, keeps it. The hub deletes it.",
     ]
-    common.answer(common.home_as_json(home, []), as_json, said)
+    common.answer(common.home_as_json(home, None), as_json, said)
 
 
 async def mark(regions: Mapping[str, HomesInCloud], wanted: common.Wanted, grace_days: float | None) -> Home:

@@ -28,7 +28,7 @@ def grow(
     """Make the home of USER as large as GB, up to what its profile allows (`most_gb`)."""
     before, after = common.ask(hub, lambda regions: _grow(regions, wanted, size_gb, hub.catalog))
     said = f"The home of {wanted.user} has grown from {before.size_gb} to {after.size_gb} GB. {_when(before)}"
-    common.answer(common.home_as_json(after, []), as_json, [said])
+    common.answer(common.home_as_json(after, None), as_json, [said])
 
 
 async def _grow(

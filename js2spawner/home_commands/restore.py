@@ -41,11 +41,14 @@ def restore(
     """
     if snapshot_id is None:
         home = common.ask(hub, lambda regions: _take_back(regions, wanted))
-        said = f"{home.kind} {home.id} is the home of {wanted.user}, and is not going to be deleted."
+        said = [f"{home.kind} {home.id} is the home of {wanted.user}, and is not going to be deleted."]
     else:
         home = common.ask(hub, lambda regions: from_snapshot(regions, wanted, snapshot_id))
-        said = f"Volume {home.id}, made from the snapshot, is the home of {wanted.user} now."
-    common.answer(common.home_as_json(home, []), as_json, [said])
+        said = [
+            f"Volume {home.id}, made from the snapshot, is the home of {wanted.user} now.",
+            "What was the home until then is kept for its grace time, and so are the snapshots taken of it.",
+        ]
+    common.answer(common.home_as_json(home, None), as_json, said)
 
 
 async def _take_back(regions: Mapping[str, HomesInCloud], wanted: common.Wanted) -> Home:

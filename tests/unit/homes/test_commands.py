@@ -114,7 +114,10 @@ def test_a_home_is_shown_with_its_snapshots(here: Scene, home: HomeUse, js2: Js2
 
 
 def test_a_home_grows_up_to_what_its_profile_allows(here: Scene, home: HomeUse, js2: Js2) -> None:
-    assert "next time" in good(js2("grow", "alice", "20"))
+    good(js2("snapshot", "alice"))
+    assert "next time" in good(js2("grow", "alice", "19"))
+    # Nobody looked at the snapshots: none is another word.
+    assert json.loads(js2("grow", "alice", "20", "--json").stdout)["snapshots"] is None
     assert here.iu.volumes.volumes[home.id].size_gb == 20
     assert "20 GB already" in refusal(js2("grow", "alice", "15"))
     assert "50 GB at most" in refusal(js2("grow", "alice", "51"))
@@ -129,7 +132,7 @@ def test_a_cloud_that_does_not_grow_what_is_attached_is_told_of(here: Scene, hom
 def test_a_snapshot_takes_the_homes_place_and_the_home_is_kept(here: Scene, home: HomeUse, js2: Js2) -> None:
     good(js2("snapshot", "alice"))
     here.iu.volumes.content[home.id] = "deleted by accident"
-    good(js2("restore", "alice", "--snapshot", "latest"))
+    assert "kept for its grace time, and so are the snapshots" in good(js2("restore", "alice", "--snapshot", "latest"))
     (fresh,) = volumes(here)
     assert (fresh != home.id, here.iu.volumes.content[fresh]) == (True, "thesis")
     assert here.iu.volumes.volumes[fresh].metadata[FORMATTED] == "yes"
