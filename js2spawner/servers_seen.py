@@ -53,7 +53,8 @@ class Servers:
 
     async def everybodys(self) -> list[Seen]:
         """What has an instance or waits in the line."""
-        return await self._seen({record.owner for record in self._live()} | self._waiting())
+        every = await self._seen({record.owner for record in self._live()} | self._waiting())
+        return [each for each in every if each.record is not None or each.place is not None]
 
     async def of(self, user: User) -> list[Seen]:
         """All servers of one person, those that are stopped, too."""
@@ -74,7 +75,7 @@ class Servers:
         return limits_told(admission.use_of(user.name), most)
 
     def _live(self) -> list[Record]:
-        return self._js2.fleet.live() if self._js2.fleet else []
+        return self._js2.fleet.recorded() if self._js2.fleet else []
 
     def _waiting(self) -> set[Owner]:
         return self._js2.admission.owners() if self._js2.admission else set()
@@ -99,10 +100,14 @@ class Servers:
         return found
 
     def _of_server(self, owner: Owner, user: User, records: list[Record], *, waits: bool) -> list[Seen]:
-        """A server as it is now, then earlier instances of it that still cost something."""
+        """A server as it is now, then earlier instances of it that still cost something, and what is out of reach."""
         spawner = user.spawners.get(owner.server)
         orm_spawner = user.orm_spawners.get(owner.server)
-        records = sorted(records, key=lambda record: record.begun_at, reverse=True)
+        fleet = self._js2.fleet
+        stranded = [record for record in records if fleet and record in fleet.stranded]
+        records = sorted(
+            (record for record in records if record not in stranded), key=lambda record: record.begun_at, reverse=True
+        )
         # As `Fleet.current` has it, which goes through all records for each question.
         current = next((record for record in records if not record.over and not record.set_aside), None)
         standing = self._js2.admission.where(owner) if waits and self._js2.admission else None
@@ -112,9 +117,9 @@ class Servers:
         seen = self._one(owner, title, newest, spawner, orm_spawner)
         if standing is not None and current is None:
             seen = replace(seen, place=_place(standing), terms=_wanted_terms(self._js2.catalog, standing.place))
-        earlier = [record for record in records if record is not newest]
-        shown = (self._one(owner, title, record, None, orm_spawner) for record in earlier)
-        return [seen, *(replace(each, earlier=True) for each in shown)]
+        others = [*(record for record in records if record is not newest), *stranded]
+        shown = (self._one(owner, title, record, None, orm_spawner) for record in others)
+        return [seen, *(replace(each, earlier=True, stranded=each.record in stranded) for each in shown)]
 
     def _one(
         self,

@@ -36,6 +36,7 @@ STATES = {
     "shelved": "on the shelf",
     "ending": "ending",
     "stopped": "stopped",
+    "stranded": "left in a region that is no longer in the catalog",
 }
 # What moves by itself soon: pages look again sooner.
 MOVING = frozenset({"in-line", "starting", "returning", "saving", "shelving", "ending"})
@@ -59,6 +60,7 @@ class Seen:
 
     `place` is its place in the line, `lease` its lease as pages get it; `health` and `home` are its guest's own words.
     `may_open`: whoever looks may use it. `stopping`: JupyterHub is at it. `earlier`: the server is another one now.
+    `stranded`: its region has left the catalog.
     """
 
     owner: Owner
@@ -73,10 +75,13 @@ class Seen:
     stopping: bool = False
     may_open: bool = True
     earlier: bool = False
+    stranded: bool = False
 
 
 def state_of(seen: Seen) -> str:
     """The state in which a person would say it is, one of STATES."""
+    if seen.stranded:
+        return "stranded"
     if seen.place is not None:
         return "in-line"
     record = seen.record
@@ -142,7 +147,7 @@ def _of_record(record: Record, seen: Seen, now: Instant) -> dict[str, Any]:
         "then": parting["then"],
         "then_sentence": parting["then_sentence"],
         "home": _home(record, seen.home),
-        **_end(record, seen.lease, now),
+        **({} if seen.stranded else _end(record, seen.lease, now)),
     }
 
 

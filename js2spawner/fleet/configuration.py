@@ -303,7 +303,7 @@ class Js2Fleet(SingletonConfigurable):
             fleet.desks,
             self.catalog,
             self.hub_id,
-            records=fleet.live,
+            records=fleet.recorded,
             ledger=ledger,
             log=self.log,
             clock=fleet.clock,

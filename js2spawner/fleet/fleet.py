@@ -27,7 +27,7 @@ from js2spawner.fleet.inventory import Inventory, Pace, Picture
 from js2spawner.fleet.journal import Journal
 from js2spawner.fleet.reaper import Reaper
 from js2spawner.fleet.records_json import STATE_NAMES, state_name
-from js2spawner.fleet.regions import RegionDesk
+from js2spawner.fleet.regions import RegionDesk, stranded
 from js2spawner.fleet.store import Store, StoreFailed, Timing
 from js2spawner.fleet.typical import History
 from js2spawner.handshake import tickets
@@ -93,6 +93,8 @@ class Fleet:
         self._store = store
         self._log = log
         self._records: dict[str, Record] = {}
+        # Where no region of the catalog is: they are told of, and never acted on.
+        self.stranded: tuple[Record, ...] = ()
         self._ended: OrderedDict[str, Record] = OrderedDict()
         self._consoles = Consoles()
         self._tickets: dict[str, str] = {}
@@ -111,13 +113,9 @@ class Fleet:
 
     async def start(self) -> None:
         """Load what was meant, then keep looking at what is."""
-        records, timings = await self._store.open()
-        for region in {record.plan.region for record in records} - set(self.desks):
-            left = sum(record.plan.region == region for record in records)
-            raise StoreFailed(
-                f"{left} instances are still recorded in region {region!r}, which the catalog does not have: "
-                "put the region back until they have ended"
-            )
+        stored, timings = await self._store.open()
+        records = [record for record in stored if record.plan.region in self.desks]
+        self.stranded = stranded(stored, self.desks, self._log)
         self.history.learn(timings)
         now = self.clock()
         for record in records:
@@ -148,6 +146,10 @@ class Fleet:
     def live(self) -> list[Record]:
         """All attempts that may have something in the cloud."""
         return list(self._records.values())
+
+    def recorded(self) -> list[Record]:
+        """The same, and those in regions that have left the catalog: a region of another name may be the same cloud."""
+        return [*self._records.values(), *self.stranded]
 
     def current(self, owner: Owner) -> Record | None:
         """The owner's newest attempt that is not over and was not set aside; what is on the shelf comes last."""
@@ -423,7 +425,8 @@ class Fleet:
         self._count(region)
 
     def _reap(self, region: str, picture: Picture) -> None:
-        for server in self._reapers[region].orphans(picture, self._records, self._ended):
+        recorded = {record.attempt_id: record for record in self.recorded()}
+        for server in self._reapers[region].orphans(picture, recorded, self._ended):
             self._log.warning("instance %s (%s) belongs to no attempt any more: deleting it", server.id, server.name)
             metrics.ORPHANS.labels(region=region).inc()
             self._background.spawn(self._delete_orphan(region, server.id), f"delete of {server.id}")

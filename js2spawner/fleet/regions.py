@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -19,13 +20,17 @@ from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import BadFlavor, BadImage, CloudError
 from js2spawner.cloud.records import Flavor, Image, Limits, SecurityGroupRule
+from js2spawner.fleet import metrics
 from js2spawner.fleet.breaker import ALWAYS_UP, Watch
+from js2spawner.fleet.records_json import state_name
 from js2spawner.gpu_flavors import has_gpu
+from js2spawner.instance import Record
 from js2spawner.library.signing import NO_KEYS, PublicKeys
 from js2spawner.options import Choice, Offer
 from js2spawner.resolving import Editions, resolve, resolved
 
 T = TypeVar("T")
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 NOTEBOOK_PORT = 8888
 _CONSOLE_MOST = 16 * 1024
@@ -98,7 +103,7 @@ class RegionDesk:
         hub_id: str,
         hub_cidrs: tuple[str, ...],
         clock: Callable[[], float],
-        log: logging.Logger | logging.LoggerAdapter[logging.Logger],
+        log: Log,
         image_keys: PublicKeys = NO_KEYS,
         watch: Watch = ALWAYS_UP,
         editions: Editions | None = None,
@@ -275,6 +280,25 @@ async def offers_of(
 
 def _instants(times: Mapping[str, float]) -> dict[str, datetime]:
     return {name: datetime.fromtimestamp(at, UTC) for name, at in times.items()}
+
+
+def stranded(records: Iterable[Record], regions: Container[str], log: Log) -> tuple[Record, ...]:
+    """Those in regions that have left the catalog, told in the log and the metrics.
+
+    One forgotten record must not close the hub for everybody, and nothing of what it stands for may be lost: nothing is
+    done about it until its region is back.
+    """
+    found = tuple(record for record in records if record.plan.region not in regions)
+    for region, number in Counter(record.plan.region for record in found).items():
+        log.error(
+            "region %s is no longer in the catalog, and instances are recorded there (%d): put it back until they have "
+            "ended; until then nothing is done about them",
+            region,
+            number,
+        )
+    for (region, state), number in Counter((record.plan.region, state_name(record)) for record in found).items():
+        metrics.INSTANCES.labels(region=region, state=state).set(number)
+    return found
 
 
 def _admit(cidr: str, port: int) -> SecurityGroupRule:

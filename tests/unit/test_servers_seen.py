@@ -170,6 +170,26 @@ async def test_a_stop_that_is_refused_changes_nothing_and_the_next_one_does_what
         assert after.plan.idle == before.plan.idle
 
 
+async def test_what_lies_where_no_region_of_the_catalog_is_any_more_is_told_and_nobody_can_do_anything_to_it(
+    tmp_path: Path,
+) -> None:
+    compute = CloudInMemory()
+    async with hub_process(tmp_path, compute) as hub, notebook_at(ADDRESS):
+        await running(hub)
+        shelf = on_the_shelf(hub)
+        hub.fleet.amend(shelf, lambda r: replace(r, plan=replace(r.plan, region="Left")))
+        await hub.fleet.saved()
+    async with hub_process(tmp_path, compute) as hub:
+        (told,) = await shown(hub)
+        assert (told["attempt"], told["region"], told["actions"], told["ends"]) == (shelf, "Left", [], "")
+        assert "no longer in the catalog" in told["state_text"]
+        assert [each["state"] for each in (row(s, 0) for s in await servers(hub).of(hub.user()))] == [
+            "stopped",
+            "stranded",
+        ]
+        assert await hub.user().spawner.poll() == 0
+
+
 async def test_an_earlier_instance_that_is_still_going_is_listed_beside_the_new_one(tmp_path: Path) -> None:
     async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
         await running(hub)

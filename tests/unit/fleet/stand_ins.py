@@ -133,15 +133,15 @@ async def fleet_over(
     clock: Callable[[], float] | None = None,
     pace: Pace = QUICK,
     homes: Homes | None = None,
+    region: str = "IU",
 ) -> AsyncIterator[Fleet]:
-    """A running fleet with one region, "IU". It stops without deleting anything, as a hub does."""
+    """A running fleet with one region. It stops without deleting anything, as a hub does."""
     log = logging.getLogger("test")
     cloud = Cloud(compute=compute, images=SimpleNamespace(list=None), network=None)
     compute.flavors = compute.limits = None  # type: ignore[attr-defined]
-    region = SimpleNamespace(name="IU")
     clocked = {"clock": clock} if clock else {}
     desk = RegionDesk(
-        region,
+        SimpleNamespace(name=region),
         cloud,
         SimpleNamespace(images=()),
         hub_id=HUB_ID,
@@ -152,7 +152,7 @@ async def fleet_over(
     fleet = Fleet(
         FleetSettings(HUB_ID, pace, orphan_grace_s),
         Store(f"sqlite:///{tmp_path / 'js2.sqlite'}", HUB_ID),
-        {"IU": desk},
+        {region: desk},
         user_data=lambda attempt_id, ticket: f"{attempt_id} {ticket}",
         log=log,
         homes=homes,
