@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,12 +21,13 @@ from js2spawner.fleet.home_attaching import Pace as HomePace
 from js2spawner.fleet.home_ledger import HomeLedger
 from js2spawner.fleet.homes import Homes
 from js2spawner.fleet.inventory import Pace
+from js2spawner.fleet.names import end_of
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.fleet.store import Store
 from js2spawner.instance import Booting, Deadlines, Ended, Leaving, Plan, Record, Running, Shelved
 from js2spawner.sightings import Hello, Left, Listening, Taken
 from tests.devcloud.client import Scene
-from tests.unit.fleet.stand_ins import until
+from tests.unit.fleet.stand_ins import DEADLINE_S, until
 from tests.unit.homes.scenes import ALICE, ALICE_ID, CATALOG, VOLUME
 from tests.unit.lives import PLAN
 
@@ -124,6 +126,15 @@ class Hub:
     async def status(self, record: Record) -> str:
         return str((await self.scene.hub.get(f"/compute/v2.1/servers/{record.server_id}"))["server"]["status"])
 
+    async def until_told(self, record: Record) -> None:
+        """Wait until the instance's metadata say when the record ends, give or take the time that shelving takes."""
+        path = f"/compute/v2.1/servers/{record.server_id}/metadata"
+        async with asyncio.timeout(DEADLINE_S):
+            while (end_of((await self.scene.hub.get(path))["metadata"]) or 0) != pytest.approx(
+                record.expires_at, abs=60
+            ):
+                await asyncio.sleep(0.01)
+
     async def control(self, method: str, path: str, body: Any = None) -> None:
         seen = await self.scene.nobody.call(method, f"/devcloud{path}", body)
         assert seen.status in (200, 201, 204), seen
@@ -142,8 +153,10 @@ async def test_the_whole_way_to_the_shelf_and_back_with_a_home(hub: Hub) -> None
     shelf = await hub.put_by()
     assert await hub.status(shelf) == "SHELVED_OFFLOADED"
     assert (await hub.volume(shelf))["status"] == "available"
+    await hub.until_told(shelf)
     hub.fleet.bring_back(shelf.attempt_id)
     back = await hub.comes_up(shelf.attempt_id)
+    await hub.until_told(back)
     assert back.server_id == shelf.server_id
     assert back.address == shelf.address
     attached = (await hub.volume(back))["attachments"]
