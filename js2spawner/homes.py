@@ -300,6 +300,15 @@ def not_this_region(home: Home, shown: str) -> Failure:
     return replace(known, sentence=f"Your home is in {shown}, and homes cannot move.")
 
 
+def left_the_catalog(region: str, detail: str) -> Failure:
+    """The home lies where this hub starts nothing any more."""
+    return replace(
+        failure("home-elsewhere", detail),
+        sentence=f"Your home is in region {region}, where this hub starts nothing any more.",
+        remedy="Start without your home, or tell the people who run this hub: your files are still there.",
+    )
+
+
 def busy(server: str, detail: str) -> Failure:
     """Another server of the same person has the home."""
     which = f"your server “{server}”" if server else "your default server"

@@ -33,6 +33,7 @@ from js2spawner.homes import (
     changed,
     choose,
     current_words,
+    left_the_catalog,
     never_held_data,
     not_this_region,
     unusable,
@@ -67,14 +68,16 @@ class Finding:
         ledger: HomeLedger,
         log: Log,
         clock: Callable[[], Instant],
+        is_down: Callable[[str], bool],
     ) -> None:
-        """`records`: all attempts that may have something in a cloud."""
+        """`records`: all attempts that may have something in a cloud. `is_down`: a region is known not to answer."""
         self.in_cloud = in_cloud
         self.ledger = ledger
         self._hub_id = hub_id
         self._records = records
         self._log = log
         self._clock = clock
+        self._is_down = is_down
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._lists: dict[tuple[str, Kind], Kept[list[Home]]] = {}
         self._synced: set[tuple[str, Kind]] = set()
@@ -118,7 +121,7 @@ class Finding:
             return None
         if entry.region not in self.in_cloud:
             detail = f"{kind} {entry.id} is in region {entry.region}, which is not in the catalog"
-            raise HomeFailed(failure("home-elsewhere", detail))
+            raise HomeFailed(left_the_catalog(entry.region, detail))
         chosen = choose(await self._list(entry.region, kind), user_id, kind)
         for other in chosen.others:
             self._log.error(
@@ -255,7 +258,8 @@ class Finding:
 
     async def _sync(self, region: str, kind: Kind) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            # Whoever has no home yet would wait for it here, wherever they want to start.
+            async with asyncio.timeout(0 if self._is_down(region) else _PATIENCE_S):
                 homes = await self._list(region, kind)
         except BadCloudConfig:
             # No such service there, so none of those homes either. A start that wants one is told.

@@ -73,7 +73,15 @@ class Homes:
         self.clock = clock
         self.log = log
         self._catalog = catalog
-        self.finding = Finding(self.in_cloud, hub_id, records=records, ledger=ledger, log=log, clock=clock)
+        self.finding = Finding(
+            self.in_cloud,
+            hub_id,
+            records=records,
+            ledger=ledger,
+            log=log,
+            clock=clock,
+            is_down=lambda region: desks[region].down,
+        )
         self._attaching = {
             name: Attaching(name, desk.cloud, hub_id, records, log, pace) for name, desk in desks.items()
         }

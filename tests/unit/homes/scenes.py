@@ -54,6 +54,7 @@ class Scene:
     regions: dict[str, RegionInMemory]
     records: list[Record] = field(default_factory=list)
     now: float = 1_800_000_000.0
+    down: frozenset[str] = frozenset()
     homes: Homes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Scene:
     def restart(self) -> None:
         log = logging.getLogger("homes")
         desks: Any = {
-            region.name: SimpleNamespace(region=region, cloud=self.regions[region.name])
+            region.name: SimpleNamespace(region=region, cloud=self.regions[region.name], down=region.name in self.down)
             for region in self.catalog.regions
         }
         self.homes = Homes(

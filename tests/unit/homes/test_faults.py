@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from js2spawner.cloud.errors import Conflict, NoAnswer, QuotaExceeded, ServerFault, Unreachable
+from js2spawner.cloud.records import Volume
 from js2spawner.fleet import home_finding
 from js2spawner.handshake.messages import HomeReport
 from js2spawner.homes import DELETE_AT, FORMATTED, ROLE, USED_AT, USER, USER_ID, text_of
@@ -24,6 +25,7 @@ from tests.unit.homes.scenes import (
     ALICE,
     ALICE_ID,
     ALICE_SECOND,
+    BOB,
     BOB_ID,
     VOLUME,
     Scene,
@@ -379,6 +381,31 @@ async def test_a_region_that_was_seen_before_keeps_nobody_waiting(here: Scene) -
     home, region = await here.use()
     assert region == "IU"
     assert list(here.iu.volumes.volumes) == [home.id]
+
+
+async def test_a_region_that_is_down_and_hangs_keeps_nobody_waiting_for_a_first_home(here: Scene) -> None:
+    await here.use()
+
+    async def never(_wanted: object = None) -> list[Volume]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    here.regions["TACC"].volumes.list = never  # type: ignore[method-assign, assignment]
+    here.down = frozenset({"TACC"})
+    here.restart()
+    async with asyncio.timeout(5):
+        home, region = await here.use(BOB, BOB_ID)
+    assert (region, home.id in here.iu.volumes.volumes) == ("IU", True)
+
+
+async def test_a_home_in_a_region_that_left_the_catalog_is_told_with_what_to_do(here: Scene) -> None:
+    await here.used_home()
+    here.catalog = replace(here.catalog, regions=here.region("TACC"))
+    here.restart()
+    why = await refused(here.use(ALICE, ALICE_ID, "TACC"))
+    assert (why.name, "region IU, where this hub starts nothing" in why.sentence) == ("home-elsewhere", True)
+    assert "Choose that region" not in why.remedy
+    assert not here.regions["TACC"].volumes.volumes
 
 
 async def test_an_attach_that_is_not_wanted_any_more_asks_for_nothing(here: Scene) -> None:
