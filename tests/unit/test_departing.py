@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import js2spawner
 from js2spawner.decide import decide, recover
 from js2spawner.failures import failure
 from js2spawner.instance import (
@@ -435,3 +438,12 @@ def test_a_server_that_has_listened_holds_work() -> None:
     assert recover(replace(running(), state=old), T0 + 1).has_run
     assert not isinstance(assigned().state, Running)
     assert isinstance(assigned().state, Assigned)
+
+
+def test_no_instance_is_ever_suspended_or_paused():
+    # Both keep costing, and Jetstream2 forbids the first for instances with a GPU.
+    hub = [path for path in Path(js2spawner.__file__).parent.rglob("*.py") if "devcloud" not in path.parts]
+    nodes = (node for path in hub for node in ast.walk(ast.parse(path.read_text())))
+    said = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert "shelve" in said
+    assert said.isdisjoint({"suspend", "pause"})

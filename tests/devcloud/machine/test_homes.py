@@ -133,3 +133,27 @@ async def test_a_home_on_a_share_is_mounted_let_go_and_found_again(hub: Hub, mac
         assert await printed(spec, code) == said
         assert await left(hub, machines, spec) == "clean"
         await machines.destroy(spec.server_id)
+
+
+MAKE_ENVIRONMENT = """
+import os, pathlib, venv
+venv.create("own", with_pip=False)
+(next(pathlib.Path("own/lib").glob("python*")) / "site-packages" / "mine.py").write_text("said = 'of my own'")
+os.sync()
+print("made")
+"""
+USE_ENVIRONMENT = """
+import subprocess
+print(subprocess.run(["own/bin/python", "-c", "import mine; print(mine.said)"], capture_output=True, text=True).stdout)
+"""
+
+
+async def test_an_environment_in_a_home_works_on_the_next_instance(hub: Hub, machines: Machines) -> None:
+    volume = str(uuid.uuid4())
+    first = await started(hub, machines, volume, may_format=True)
+    assert await printed(first, MAKE_ENVIRONMENT) == "made\n"
+    assert await left(hub, machines, first) == "clean"
+    await machines.detach(first.server_id, volume)
+    await machines.destroy(first.server_id)
+    second = await started(hub, machines, volume, may_format=False)
+    assert (await printed(second, USE_ENVIRONMENT)).strip() == "of my own"
