@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from js2spawner.demo.children import ChildPlan
 from js2spawner.library.builds import Builds
 from js2spawner.library.describing import described
 from js2spawner.library.inventorying import record
@@ -159,18 +157,11 @@ def _the_saves(browser: Browser, hub: Demo) -> None:
         each.leave()
 
 
-class TwoRegions(Pieces):
-    """The demo's processes over a cloud of two regions, with GPUs, homes and a line."""
-
-    def _cloud_plan(self, demos: ChildPlan) -> ChildPlan:
-        return replace(demos, argv=(*demos.argv, "--region", "RegionOne", "--region", "RegionTwo"))
-
-
 def _many_servers(browser: Browser, folder: Path) -> None:
     """The terms on the choice page, a place in the line, the list of servers, the warning before an end."""
     options = ("--Js2Fleet.report_interval_s=1",)
     catalog = {"JS2_CATALOG": str(ROOT / "tools" / "pictures.catalog.yaml")}
-    with TwoRegions(folder, "alice,bob,carol", boot_seconds=1, hub_options=options, hub_environment=catalog) as hub:
+    with Pieces(folder, "alice,bob,carol", boot_seconds=1, hub_options=options, hub_environment=catalog) as hub:
         alice = Person(browser, hub, "alice")
         alice.signs_in()
         alice.starts("gpu", "g3.large")
