@@ -52,39 +52,31 @@ class Estate:
     def connection(self, entry: str) -> Connection:
         return connect(self.people, entry)
 
-    @property
-    def there(self) -> str:
-        """The entry of clouds.yaml by which a hub may take the strangers' project for a region of its own."""
-        return f"{self.name}-there"
-
     def catalog(self, directory: Path, template: Path = CATALOG) -> Path:
         """A catalog for a hub on this estate."""
         directory.mkdir(parents=True, exist_ok=True)
         written = directory / "catalog.yaml"
-        words = {"cloud": self.people.member, "estate": self.name, "there": self.there}
+        words = {"cloud": self.people.member, "estate": self.name}
         written.write_text(Template(template.read_text()).substitute(words))
         return written
 
+    def introduce(self, other: Estate) -> None:
+        """Put another estate's hub into the clouds.yaml of this one's, so that one hub has both."""
+        self._amend(other.people.member, other.people.entry(other.people.member))
+
     @contextmanager
-    def second_region(self) -> Iterator[tuple[Relay, ...]]:
-        """The strangers' project as a region of the hub, and the ways to each of its services."""
-        owner = self.connection(self.people.other)
-        auth_url = self.people.entry(self.people.admin)["auth"]["auth_url"]
+    def ways(self) -> Iterator[tuple[Relay, ...]]:
+        """Ways of its own for the hub, from its start on, to every service that it uses, Keystone included."""
+        owner = self.connection(self.people.user)
+        auth = self.people.entry(self.people.member)["auth"]
         with ExitStack() as ways:
-            identity = ways.enter_context(Relay(auth_url))
+            identity = ways.enter_context(Relay(auth["auth_url"]))
             found = {
                 kind: ways.enter_context(Relay(owner.session.get_endpoint(service_type=kind, interface="public")))
                 for kind in ("compute", "network", "image", "block-storage")
             }
-            self._amend(
-                self.there,
-                {
-                    "auth_type": "v3applicationcredential",
-                    "auth": {"auth_url": identity.url, **_credential(owner, self.there)},
-                    "region_name": _REGION,
-                    **{f"{kind.replace('-', '_')}_endpoint_override": way.url for kind, way in found.items()},
-                },
-            )
+            overrides = {f"{kind.replace('-', '_')}_endpoint_override": way.url for kind, way in found.items()}
+            self._amend(self.people.member, {"auth": {**auth, "auth_url": identity.url}, **overrides})
             yield (identity, *found.values())
 
     @contextmanager

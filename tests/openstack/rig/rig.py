@@ -57,6 +57,8 @@ class Rig:
         services.warm_up(self._layout, self._processes)
         services.start(self._layout, self._processes)
         services.wait(self._processes, *self._apis)
+        # Neutron joins its models at its first query, and lists no ports before that: a new rig begins with networks.
+        list(seed.admin(self._layout).network.networks())
         seed.wait_for_compute(self._layout, COMPUTE_WITHIN_S)
 
     def _or_nothing(self, start: Callable[[], None]) -> None:
