@@ -186,13 +186,13 @@ async def test_somebody_is_let_in_and_no_longer(
     wrong = USER if other == "cephx" else ADDRESS
     answer(f"share-rule-wrong-{other}", await _allow(cloud.member, path, other, wrong))
     await _rule(cloud.member, path, wrong, "error")
-    assert (await _call(cloud.member, "GET", path)).body["share"]["access_rules_status"] == "error"
+    await _rules_status(cloud.member, path, "error")
     for rule in await _rules(cloud.member, path):
         answer_name = "share-rule-denied" if rule["access_to"] == to else "share-rule-denied-in-error"
         answer(f"{answer_name}-{kind}", await _deny(cloud.member, path, rule["id"]))
     await _no_rules(cloud.member, path)
     answer(f"share-rule-{kind}-gone", await _deny(cloud.member, path, allowed.body["access"]["id"]))
-    assert (await _call(cloud.member, "GET", path)).body["share"]["access_rules_status"] == "active"
+    await _rules_status(cloud.member, path, "active")
 
 
 async def test_rules_that_make_no_sense_are_refused(cloud: Cloud, answer: Answer) -> None:
@@ -359,6 +359,13 @@ async def _rules(by: Client, path: str) -> list[dict[str, Any]]:
 async def _rule(by: Client, path: str, to: str, state: str) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while (to, state) not in [(rule["access_to"], rule["state"]) for rule in await _rules(by, path)]:
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _rules_status(by: Client, path: str, status: str) -> None:
+    """It follows the last rule a moment later."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (await _call(by, "GET", path)).body["share"]["access_rules_status"] != status:
             await asyncio.sleep(LOOK_EVERY_S)
 
 
