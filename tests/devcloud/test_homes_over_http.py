@@ -82,7 +82,7 @@ async def hub(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     catalog, log = Catalog.load(file), logging.getLogger("homes")
     settings = CloudSettings(calls_per_second=1000, burst=1000)
     cloud = Cloud("devcloud", config_file=str(scene.running.clouds_yaml), settings=settings)
-    desks: Any = {"IU": SimpleNamespace(region=catalog.regions[0], cloud=cloud)}
+    desks: Any = {"IU": SimpleNamespace(region=catalog.regions[0], cloud=cloud, down=False)}
     records: list[Record] = []
     clock = [scene.clock.now().timestamp()]
     homes = Homes(
