@@ -24,7 +24,7 @@ unit: install
 	$(BIN)/pytest -m "not browser and not openstack and not boot" --numprocesses 3 --dist loadfile
 
 browser: install
-	$(BIN)/pytest -m "browser and not openstack and not boot"
+	$(BIN)/pytest -m "browser and not openstack and not boot" --numprocesses 2 --dist loadfile
 
 # A real OpenStack on this machine (docs/openstack.md); needs root.
 openstack: install
