@@ -83,9 +83,6 @@ class Catalog:
         """Where an image is started that names no region: the first of the file."""
         return self.regions[0]
 
-    def region(self, name: str) -> Region | None:
-        return _named(self.regions, name)
-
     def image(self, name: str) -> ImageEntry | None:
         return _named(self.images, name)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from js2spawner.instance import HomeKind, Idle, Plan
+from js2spawner.numbers_shown import counted, plain, plain_or_none
 
 Then = Literal["delete", "shelve"]
 
@@ -28,13 +29,13 @@ def farewell(
     plan: Plan, allowed: Sequence[Idle] = (), su_per_hour: float | None = None, *, home_gb: float = 0
 ) -> dict[str, Any]:
     """For pages and scripts. `allowed` is what its profile lets its user choose; `home_gb` what the home has used."""
-    then, days = then_of(plan.idle), _plain(plan.shelved_s / _DAY_S)
+    then, days = then_of(plan.idle), plain(plan.shelved_s / _DAY_S)
     return {
         "then": then,
         "home": plan.home.kind,
         "home_stays": home_stays(plan.home.kind),
-        "home_gb": _plain(home_gb),
-        "su_per_hour": None if su_per_hour is None else _plain(su_per_hour),
+        "home_gb": plain(home_gb),
+        "su_per_hour": plain_or_none(su_per_hour),
         "shelved_days": days,
         "then_sentence": sentence(then, plan.home.kind, days),
         "ways": [_way(each, plan.home.kind, days, su_per_hour) for each in _ways(plan.idle, allowed)],
@@ -79,21 +80,10 @@ def _way(name: str, home: HomeKind, days: float, su_per_hour: float | None) -> d
         "delete": "Your home stays; the rest is gone." if stays else "Everything on it is gone, your files, too.",
     }
     price = su_per_hour if name == "on" else 0
-    return {"name": name, "title": titles[name], "text": told[name], "su_per_hour": _plain_or_none(price)}
+    return {"name": name, "title": titles[name], "text": told[name], "su_per_hour": plain_or_none(price)}
 
 
 def _days(days: float) -> str:
     if days < 1:
-        hours = max(1, round(days * 24))
-        return f"{hours} hour" if hours == 1 else f"{hours} hours"
-    return "1 day" if days == 1 else f"{days:g} days"
-
-
-def _plain_or_none(number: float | None) -> float | int | None:
-    return None if number is None else _plain(number)
-
-
-def _plain(number: float) -> float | int:
-    """10 rather than 10.0, for people."""
-    number = round(number, 2)
-    return int(number) if number == int(number) else number
+        return counted(max(1, round(days * 24)), "hour")
+    return counted(days, "day")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from js2spawner.numbers_shown import counted
+
 Why = Literal["idle", "age"]
 
 # Asked for anew with every look, as long as there is a reason.
@@ -111,13 +113,9 @@ def sentence(current: Lease, now: datetime) -> str:
 def duration(seconds: float) -> str:
     """A span of time as a person says it: "40 seconds", "12 minutes", "2 hours 5 minutes"."""
     if seconds < 90:
-        return _count(round(seconds), "second")
+        return counted(round(seconds), "second")
     minutes = round(seconds / 60)
     if minutes < 60:
-        return _count(minutes, "minute")
+        return counted(minutes, "minute")
     hours, rest = divmod(minutes, 60)
-    return _count(hours, "hour") + (f" {_count(rest, 'minute')}" if rest else "")
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+    return counted(hours, "hour") + (f" {counted(rest, 'minute')}" if rest else "")

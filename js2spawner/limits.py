@@ -14,6 +14,7 @@ from typing import Literal
 from js2spawner.catalog_entries import FlavorEntry, Limit
 from js2spawner.cloud.records import Flavor
 from js2spawner.gpu_flavors import gpus_of
+from js2spawner.numbers_shown import counted
 
 EVERYONE = "everyone"
 
@@ -67,9 +68,9 @@ def over(wanted: Use, used: Use, most: Use) -> Counted | None:
 def sentence(limit: Counted, used: Use, most: Use) -> str:
     """What a person is told who may not have another."""
     if limit == "servers":
-        return f"You may have {_count(most.servers, 'server')} at once, and you have {used.servers:g}."
+        return f"You may have {counted(most.servers, 'server')} at once, and you have {used.servers:g}."
     if limit == "gpus":
-        return f"You may use {_count(most.gpus, 'GPU')} at once, and your servers use {used.gpus:g}."
+        return f"You may use {counted(most.gpus, 'GPU')} at once, and your servers use {used.gpus:g}."
     return (
         f"Your servers may cost {most.su_per_hour:g} SU an hour together, and cost {used.su_per_hour:g} SU without "
         "this one."
@@ -83,7 +84,3 @@ def _of(limits: Iterable[Limit], groups: frozenset[str]) -> list[Limit]:
 def _best(values: Iterable[float | None]) -> float:
     # A group that says nothing of GPUs does not lift what another says of them.
     return max((value for value in values if value is not None), default=inf)
-
-
-def _count(number: float, thing: str) -> str:
-    return f"{number:g} {thing}" if number == 1 else f"{number:g} {thing}s"

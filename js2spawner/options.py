@@ -16,6 +16,7 @@ from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Profile, Region
 from js2spawner.cloud.records import Flavor, Image, Limits
 from js2spawner.instance import Idle
 from js2spawner.located_yaml import shown
+from js2spawner.numbers_shown import plain
 from js2spawner.saved import PREFIX, Saved, may_start
 
 FIELDS = ("image", "flavor", "region", "home", "idle", "fallback", "confirm")
@@ -412,8 +413,3 @@ def _or(words: Sequence[str]) -> str:
 
 def _for_members(groups: tuple[str, ...] | None) -> str:
     return f"Only for members of {' or '.join(groups or ())}." if groups else "Not open to anybody at the moment."
-
-
-def plain(number: float) -> float | int:
-    """10 rather than 10.0, for people."""
-    return int(number) if number == int(number) else round(number, 2)

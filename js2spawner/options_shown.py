@@ -40,6 +40,7 @@ from js2spawner.catalog_entries import FlavorEntry, ImageEntry, Profile, Region
 from js2spawner.gpu_flavors import has_gpu, share_words
 from js2spawner.instance import HomeKind, Idle
 from js2spawner.lease import duration
+from js2spawner.numbers_shown import plain
 from js2spawner.options import (
     FIELDS,
     Offer,
@@ -48,7 +49,6 @@ from js2spawner.options import (
     Who,
     check,
     needs_confirmation,
-    plain,
     price_sentence,
     saved_entry,
     with_saved,

@@ -25,6 +25,7 @@ from js2spawner.instance import (
 )
 from js2spawner.lease import duration
 from js2spawner.limits import Use
+from js2spawner.numbers_shown import plain, plain_or_none, plural
 
 STATES = {
     "in-line": "in line",
@@ -113,7 +114,7 @@ def row(seen: Seen, now: Instant) -> dict[str, Any]:
         "image": terms.image_title,
         "flavor": terms.flavor_title,
         "region": terms.region_title,
-        "su_per_hour": _rounded(terms.su_per_hour),
+        "su_per_hour": plain_or_none(terms.su_per_hour),
         "su_per_hour_now": 0,
         "su_so_far": None,
         "since": None,
@@ -142,8 +143,8 @@ def _of_record(record: Record, seen: Seen, now: Instant) -> dict[str, Any]:
         "attempt": record.attempt_id,
         "since": _iso(record.begun_at),
         "age": duration(max(0.0, now - record.begun_at)),
-        "su_so_far": _rounded(spending.su_so_far(record, terms.su_per_hour, now)),
-        "su_per_hour_now": _rounded(spending.su_per_hour_now(record, terms.su_per_hour)),
+        "su_so_far": plain_or_none(spending.su_so_far(record, terms.su_per_hour, now)),
+        "su_per_hour_now": plain_or_none(spending.su_per_hour_now(record, terms.su_per_hour)),
         "then": parting["then"],
         "then_sentence": parting["then_sentence"],
         "home": _home(record, seen.home),
@@ -234,17 +235,13 @@ def limits_told(used: Use, most: Use) -> list[str]:
     """How much of what one person may have at once is in use; nothing of what has no limit."""
     told = []
     if most.servers != inf:
-        servers = _plural(most.servers, "server")
+        servers = plural(most.servers, "server")
         told.append(f"You have {used.servers:g} of {most.servers:g} {servers} that you may have at once.")
     if most.gpus != inf:
-        told.append(f"They use {used.gpus:g} of {most.gpus:g} {_plural(most.gpus, 'GPU')}.")
+        told.append(f"They use {used.gpus:g} of {most.gpus:g} {plural(most.gpus, 'GPU')}.")
     if most.su_per_hour != inf:
         told.append(f"They cost {used.su_per_hour:g} of at most {most.su_per_hour:g} SU an hour.")
     return told
-
-
-def _plural(number: float, thing: str) -> str:
-    return thing if number == 1 else f"{thing}s"
 
 
 def _searched(shown: Mapping[str, Any]) -> str:
@@ -253,15 +250,7 @@ def _searched(shown: Mapping[str, Any]) -> str:
 
 
 def _sum(numbers: Iterable[float | None]) -> float | int:
-    return _rounded(sum(number for number in numbers if number)) or 0
-
-
-def _rounded(number: float | None) -> float | int | None:
-    """10 rather than 10.0, and no more than two places, for people."""
-    if number is None:
-        return None
-    number = round(number, 2)
-    return int(number) if number == int(number) else number
+    return plain(sum(number for number in numbers if number))
 
 
 def _iso(at: Instant) -> str:
