@@ -35,6 +35,9 @@ GRACE_DAYS = "js2_grace_days"
 SNAPSHOTS = "js2_snapshots"
 """The terms of the profile with which the home was last used, so that they are known without its hub and catalog."""
 
+SERIAL_LENGTH = 20
+"""How much of a volume's id a guest sees as its disk's serial: what QEMU keeps."""
+
 _DAY_S = 24 * 3600.0
 _GRACE_DAYS = float(Terms.model_fields["grace_days"].default)
 _MARK_USED_EVERY_S = 3600.0
@@ -95,12 +98,7 @@ class Home:
     @property
     def grace_s(self) -> float:
         said = self.metadata.get(GRACE_DAYS, "")
-        days = (
-            float(said)
-            if re.fullmatch(r"\d{1,4}(\.\d{1,6})?", said)
-            else float(Terms.model_fields["grace_days"].default)
-        )
-        return days * _DAY_S
+        return (float(said) if re.fullmatch(r"\d{1,4}(\.\d{1,6})?", said) else _GRACE_DAYS) * _DAY_S
 
     @property
     def schedule(self) -> Schedule | None:

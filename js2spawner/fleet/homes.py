@@ -27,7 +27,7 @@ from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.handshake.messages import DataMount, HomeMount, HomeReport, SeedWish
 from js2spawner.home_copies import BY_SCHEDULE, Snapshot, snapshot_due
-from js2spawner.homes import DELETE_AT, FORMATTED, USED_AT, USED_GB, Home, text_of, worth_marking
+from js2spawner.homes import DELETE_AT, FORMATTED, SERIAL_LENGTH, USED_AT, USED_GB, Home, text_of, worth_marking
 from js2spawner.instance import (
     NO_HOME,
     Assigned,
@@ -47,7 +47,6 @@ from js2spawner.sightings import HomeAttached, HomeDetached, HomeTrouble, Sighti
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 _MARK_TRIES = 3
-_SERIAL_LENGTH = 20  # what QEMU keeps of a disk's serial
 
 __all__ = ["HomeFailed", "Homes"]
 
@@ -195,7 +194,7 @@ class Homes:
                     mount = await self.sharing[region].admit(home.id, record.address)
                 else:
                     formatted = await self._is_formatted(home.id, region)
-                    mount = HomeMount("volume", serial=home.id[:_SERIAL_LENGTH], may_format=not formatted)
+                    mount = HomeMount("volume", serial=home.id[:SERIAL_LENGTH], may_format=not formatted)
         except TimeoutError:
             raise HomeFailed(failure("home-slow", f"{home.kind} {home.id}")) from None
         except Gone as gone:
