@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from js2spawner.cloud.records import VolumeSnapshot
+from js2spawner.cloud.records import Image, VolumeSnapshot
 from js2spawner.fleet.names import HUB_KEY
-from js2spawner.homes import CURRENT, USER, USER_ID, Home, meaning
+from js2spawner.homes import CURRENT, USER, USER_ID, Home, instant_of, meaning, text_of
 from js2spawner.instance import Instant
 
 SNAPSHOT_OF = "js2_snapshot_of"
@@ -16,12 +17,18 @@ TAKEN = "js2_taken"
 `EXPORT` ones go with the export they were made for."""
 BY_SCHEDULE, ON_REQUEST, EXPORT = "schedule", "request", "export"
 EXPORT_OF = "js2_export_of"
-"""Of a volume: a copy of this home, on its way out of the cloud."""
+"""Of a volume or an image: a copy of this home, on its way out of the cloud."""
+COPIED_AT = "js2_copied_at"
+"""Of such an image: when the snapshot was taken whose data it holds."""
+FETCHED = "js2_fetched"
+"""Of such an image: "yes" where its data were fetched and it could not be deleted. No other call takes it."""
 CLEAN = "js2_clean"
 """Of a snapshot: "yes" when the home was not mounted anywhere. Else it holds what a crash would have left."""
 
 LEFT_BEHIND_S = 2 * 24 * 3600.0
 """After so long nobody goes on with an export that was broken off."""
+
+_EXPORT_NAME = re.compile(r"js2-export-(?P<home_id>[0-9a-fA-F-]{36})-(?P<which>.+)-(?P<disk_format>\w+)")
 
 # A snapshot that is due waits this much longer for its home to be let go of, since it is then a clean one.
 _WAIT_FOR_CLEAN = 1.25
@@ -97,4 +104,47 @@ def superfluous(home: Home, snapshots: Iterable[Snapshot], now: Instant) -> list
     good = sorted((s for s in mine if s.status == "available"), key=lambda s: s.taken_at, reverse=True)
     # Without a schedule nothing replaces them.
     replaced = good[home.schedule.keep :] if home.schedule else []
-    return failed + replaced + [s for s in every if s.taken == EXPORT and now - s.taken_at > LEFT_BEHIND_S]
+    return failed + replaced + [s for s in every if s.taken == EXPORT and left_behind(s.taken_at, now)]
+
+
+# ---- exports --------------------------------------------------------------------------------------------------------
+
+
+def export_name(home: Home, snapshot_id: str | None, disk_format: str) -> str:
+    """The name of the image by which a home, or a snapshot of it, leaves the cloud."""
+    return f"js2-export-{home.id}-{snapshot_id or 'now'}-{disk_format}"
+
+
+def export_metadata(home: Home, hub_id: str, copied_at: Instant) -> dict[str, str]:
+    return {HUB_KEY: hub_id, EXPORT_OF: home.id, COPIED_AT: text_of(copied_at)}
+
+
+def exported_home(image: Image, hub_id: str, project_id: str) -> str:
+    """The id of the home whose export made the image, by its owner, its name and what is said of it; "" of any other.
+
+    Nothing is said of one whose export was broken off early: then it may be a home of another hub.
+    """
+    named = _EXPORT_NAME.fullmatch(image.name)
+    if named is None or not project_id or image.owner != project_id:
+        return ""
+    said = (image.properties.get(HUB_KEY), image.properties.get(EXPORT_OF))
+    return named["home_id"] if said in ((None, None), (hub_id, named["home_id"])) else ""
+
+
+def left_behind(since: Instant, now: Instant) -> bool:
+    """Whether what an export made at that time is too old to be gone on with."""
+    return now - since > LEFT_BEHIND_S
+
+
+def copied_at(image: Image, snapshot: Snapshot | None, now: Instant) -> Instant | None:
+    """When the copy was made that an image of an earlier export holds; None for one that must not be gone on with.
+
+    `snapshot`: what an export would go on with now. Only that can have become an image of which nothing is said yet.
+    """
+    if image.status not in ("active", "saving", "queued", "importing") or FETCHED in image.properties:
+        return None
+    at = instant_of(image.properties.get(COPIED_AT, ""))
+    # Glance tells whole seconds.
+    if at is None and snapshot is not None and int(snapshot.taken_at) <= image.created.timestamp():
+        at = snapshot.taken_at
+    return None if at is None or left_behind(image.created.timestamp(), now) else at

@@ -19,7 +19,7 @@ from js2spawner.fleet.home_sharing import Sharing
 from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY, data_name
 from js2spawner.handshake.messages import DataMount
-from js2spawner.home_copies import EXPORT_OF, LEFT_BEHIND_S
+from js2spawner.home_copies import EXPORT_OF, left_behind
 from js2spawner.instance import Instant, Record
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -83,7 +83,7 @@ class ClassVolumes:
         live = {record.attempt_id for record in self._records()}
         for volume in await volumes.list({HUB_KEY: self._in_cloud[region].hub_id}):
             over = DATA_KEY in volume.metadata and volume.metadata.get(ATTEMPT_KEY) not in live
-            left = EXPORT_OF in volume.metadata and now - volume.created.timestamp() > LEFT_BEHIND_S
+            left = EXPORT_OF in volume.metadata and left_behind(volume.created.timestamp(), now)
             if (over or left) and not volume.attached_to and volume.status in ("available", "error"):
                 await volumes.delete(volume.id)
 

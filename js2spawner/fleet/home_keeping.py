@@ -15,7 +15,7 @@ from js2spawner.cloud.errors import BadCloudConfig, CloudError, Gone
 from js2spawner.fleet import metrics
 from js2spawner.fleet.background import Background
 from js2spawner.fleet.homes import Homes
-from js2spawner.home_copies import Snapshot, superfluous
+from js2spawner.home_copies import Snapshot, left_behind, superfluous
 from js2spawner.homes import CURRENT, FORMATTED, Home, Kind, choose, end_is_due, meaning
 
 EVERY_S = 300.0
@@ -40,7 +40,7 @@ class HomeKeeping:
         self._every_s = every_s
         self._background = Background(homes.log)
         self._due_before: set[str] = set()
-        # Homes of which it was told that they cannot be deleted yet: once each.
+        # Homes and images of which it was told that they cannot be deleted yet: once each.
         self._told: set[str] = set()
 
     def start(self) -> None:
@@ -88,6 +88,7 @@ class HomeKeeping:
             await self._homes.data.sweep_readers(region)
         if "volume" in kinds:
             await self._homes.data.sweep(region, self._homes.clock())
+            await self._sweep_exported(region, everybody)
 
     def _count(self, region: str, homes: list[Home]) -> None:
         found = Counter(_state(home, homes) for home in homes)
@@ -115,6 +116,19 @@ class HomeKeeping:
                 await there.delete_snapshots(superfluous(home, of[home.id], self._homes.clock()))
             except CloudError as error:
                 self._homes.log.warning("home %s: an old snapshot stays: %s: %s", home.id, error.name, error)
+
+    async def _sweep_exported(self, region: str, homes: list[Home]) -> None:
+        """Delete the images that nobody goes on fetching."""
+        there = self._homes.in_cloud[region]
+        for image in await there.exported(homes, former=True):
+            if not left_behind(image.created.timestamp(), self._homes.clock()):
+                continue
+            try:
+                await there.delete_exported(image)
+            except CloudError as error:
+                if image.id not in self._told:
+                    self._told.add(image.id)
+                    self._homes.log.warning("image %s of an export stays: %s: %s", image.id, error.name, error)
 
     # ---- ends -------------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from js2spawner.catalog_entries import Home as Terms
 from js2spawner.catalog_entries import Region
 from js2spawner.cloud.cloud import Cloud
 from js2spawner.cloud.errors import BadAnswer, BadCloudConfig, CloudError, Forbidden, Gone, NoAnswer
+from js2spawner.cloud.records import Image
 from js2spawner.fleet.names import HUB_KEY, home_name
-from js2spawner.home_copies import SNAPSHOT_OF, Snapshot, snapshot_metadata, snapshot_of
+from js2spawner.home_copies import SNAPSHOT_OF, Snapshot, exported_home, snapshot_metadata, snapshot_of
 from js2spawner.homes import DELETE_AT, Home, Kind, home_of_share, home_of_volume, is_home, meaning, new_metadata
 
 LOOK_EVERY_S = 2.0
@@ -145,6 +146,23 @@ class HomesInCloud:
                     await self.cloud.volumes.delete_snapshot(snapshot.id)
                 except Gone:
                     continue
+
+    async def exported(self, homes: Iterable[Home], *, former: bool = False) -> list[Image]:
+        """The images that exports of these homes have made, newest first; with `former` those of homes gone since."""
+        ids, project_id = {home.id for home in homes}, await self.cloud.project_id()
+
+        def is_wanted(image: Image) -> bool:
+            home_id = exported_home(image, self.hub_id, project_id)
+            return home_id in ids or (former and home_id != "" and HUB_KEY in image.properties)
+
+        return [each for each in await self.cloud.images.list(properties={"owner": project_id}) if is_wanted(each)]
+
+    async def delete_exported(self, image: Image) -> None:
+        """Delete such an image; one that is gone is no error."""
+        try:
+            await self.cloud.images.delete(image.id)
+        except Gone:
+            pass
 
     # ---- waiting ----------------------------------------------------------------------------------------------------
 

@@ -46,16 +46,15 @@ def export(
     wish = Wish(file, disk_format, snapshot_id)
     if discard:
         left = common.ask(hub, lambda regions: _discard(regions, wanted, wish))
-        common.answer({"deleted": left}, as_json, [f"Deleted {each}." for each in left] or ["There was nothing left."])
+        nothing = f"There was nothing to delete: no export of the home of {wanted.user} has left anything."
+        common.answer({"deleted": left}, as_json, [f"Deleted {each}." for each in left] or [nothing])
         return
     try:
         done = common.ask(hub, lambda regions: _export(regions, wanted, wish))
     except (KeyboardInterrupt, click.Abort):
         common.progress("Broken off. The same command goes on; with --discard it deletes what is left in the cloud.")
         raise
-    said = f"{done.file} holds the home of {wanted.user}: {done.size_bytes / 1e6:,.0f} MB, {disk_format}."
-    answer = {"file": str(done.file), "bytes": done.size_bytes, "sha512": done.sha512, "format": disk_format}
-    common.answer(answer, as_json, [said])
+    common.answer(_as_json(done, disk_format), as_json, _told(done, wanted, disk_format))
 
 
 async def _export(regions: Mapping[str, HomesInCloud], wanted: common.Wanted, wish: Wish) -> Exported:
@@ -71,3 +70,21 @@ async def _export(regions: Mapping[str, HomesInCloud], wanted: common.Wanted, wi
 async def _discard(regions: Mapping[str, HomesInCloud], wanted: common.Wanted, wish: Wish) -> list[str]:
     home = await common.the_home(regions, wanted)
     return await Exporter(regions[home.region], home, wish, common.progress).discard()
+
+
+def _told(done: Exported, wanted: common.Wanted, disk_format: str) -> list[str]:
+    when = f"as it was on {common.moment(done.copied_at)} UTC"
+    size = f"{done.size_bytes / 1e6:,.0f} MB, {disk_format}"
+    compared = f"compared by {done.hash_algorithm}" if done.hash_algorithm else "compared by size alone"
+    return [f"{done.file} holds the home of {wanted.user} {when}: {size}, {compared}."]
+
+
+def _as_json(done: Exported, disk_format: str) -> dict[str, object]:
+    return {
+        "file": str(done.file),
+        "bytes": done.size_bytes,
+        "format": disk_format,
+        "copied_at": common.moment(done.copied_at),
+        "hash_algorithm": done.hash_algorithm or None,
+        "hash": done.hash_value or None,
+    }

@@ -27,6 +27,7 @@ from js2spawner.cloud.records import (
 from tests.unit import lives
 
 HUB = "11111111-aaaa-bbbb-cccc-000000000000"
+PROJECT = "22222222aaaabbbbcccc000000000000"
 _IDS = itertools.count(1)
 
 
@@ -317,17 +318,21 @@ class Glance:
         # How many bytes a download gets before it breaks off, once each.
         self.breaks_after: list[int] = []
 
+    def set(self, image_id: str, **changes: Any) -> None:
+        self.images[image_id] = replace(self.images[image_id], **changes)
+
     def write(self, name: str, data: bytes) -> str:
         image_id, digest = new_id(), hashlib.sha512(data).hexdigest()
         self.data[image_id] = data
         made = datetime.now(UTC)
         self.images[image_id] = Image(
             image_id, name, "active", "private", len(data), 0, 0, made, digest, {},
-            os_hash_algo="sha512", os_hash_value=digest,
+            owner=PROJECT, os_hash_algo="sha512", os_hash_value=digest,
         )  # fmt: skip
         return image_id
 
     async def list(self, *, name: str | None = None, properties: Any = None) -> list[Image]:
+        # Properties are not looked at: a filter saves time, and is no promise of whose an image is.
         return [image for image in self.images.values() if name in (None, image.name)]
 
     async def get(self, image_id: str) -> Image:
@@ -335,7 +340,15 @@ class Glance:
             raise Gone(f"No image found with ID {image_id}")
         return self.images[image_id]
 
+    async def update(self, image_id: str, *, put: Mapping[str, str]) -> Image:
+        self.faults.before("update-image")
+        image = await self.get(image_id)
+        self.set(image_id, properties={**image.properties, **put})
+        return self.images[image_id]
+
     async def delete(self, image_id: str) -> None:
+        self.faults.before("delete-image")
+        await self.get(image_id)
         del self.images[image_id], self.data[image_id]
 
     async def download(self, image_id: str, file: Path, told: Callable[[int], None] = lambda _: None) -> None:
@@ -360,6 +373,9 @@ class RegionInMemory:
         self.volumes.nova = self.compute
         self.shares = Manila(self.faults, there=shares)
         self.images = self.volumes.glance
+
+    async def project_id(self) -> str:
+        return PROJECT
 
     async def close(self) -> None:
         return None

@@ -5,59 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from js2spawner import cli
 from js2spawner.cloud.errors import BadRequest, Unreachable
-from js2spawner.fleet import homes_in_cloud
-from js2spawner.home_commands import common, exporting
 from js2spawner.homes import COMING, CURRENT, DELETE_AT, FORMATTED, OLD, ROLE, instant_of
 from js2spawner.instance import HomeUse
-from tests.unit.homes.clouds import HUB
+from tests.unit.homes.commands import Js2, good, refusal
 from tests.unit.homes.scenes import ALICE_ID, BOB, BOB_ID, SHARE, Scene
-
-Js2 = Callable[..., Result]
-
-
-@pytest.fixture
-def home(here: Scene) -> HomeUse:
-    here.now = time.time()
-    return asyncio.run(here.used_home())
-
-
-@pytest.fixture
-def js2(here: Scene, monkeypatch: pytest.MonkeyPatch) -> Js2:
-    """Types a command of `js2 home` for this hub."""
-    for module in (homes_in_cloud, exporting):
-        monkeypatch.setattr(module, "LOOK_EVERY_S", 0.001)
-    regions = {region.region or "": here.regions[region.name] for region in here.catalog.regions}
-    monkeypatch.setattr(common, "Cloud", lambda name, *, region, config_file: regions[region or ""])
-    state = here.directory / "state"
-    state.mkdir()
-    (state / "hub-id").write_text(f"{HUB}\n")
-
-    def run(*words: str, answers: str = "") -> Result:
-        options = ["--catalog", str(here.directory / "catalog.yaml"), "--state-dir", str(state)]
-        return CliRunner().invoke(cli.main, ["home", *words, *options], input=answers)
-
-    return run
-
-
-def good(result: Result) -> str:
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def refusal(result: Result) -> str:
-    """What a person is told, in one sentence and without a traceback."""
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit)
-    return result.output
 
 
 def volumes(here: Scene, role: str = CURRENT) -> list[str]:
@@ -202,51 +160,6 @@ def test_a_deletion_is_taken_back(here: Scene, home: HomeUse, js2: Js2) -> None:
     good(js2("restore", "alice"))
     assert DELETE_AT not in here.iu.volumes.volumes[home.id].metadata
     assert "not going to be deleted" in refusal(js2("restore", "alice"))
-
-
-def test_a_home_is_exported_and_nothing_is_left_in_the_cloud(here: Scene, home: HomeUse, js2: Js2) -> None:
-    asyncio.run(here.attach(here.attempt(home)))
-    file = here.directory / "alice.qcow2"
-    good(js2("export", "alice", str(file)))
-    assert (file.read_text(), file.stat().st_mode & 0o777) == ("thesis", 0o600)
-    assert list(here.iu.volumes.volumes) == [home.id]
-    assert snapshots(here) == list(here.iu.images.images) == []
-    assert "is there already" in refusal(js2("export", "alice", str(file)))
-
-
-def test_an_export_whose_download_breaks_off_goes_on(here: Scene, home: HomeUse, js2: Js2) -> None:
-    here.iu.images.breaks_after = [2, 1]
-    file = here.directory / "alice.qcow2"
-    good(js2("export", "alice", str(file)))
-    assert file.read_text() == "thesis"
-
-
-def test_an_export_that_was_broken_off_is_taken_up_by_the_next_call(here: Scene, home: HomeUse, js2: Js2) -> None:
-    here.iu.faults.errors["upload"] = [Unreachable("no route")]
-    file = here.directory / "alice.qcow2"
-    refusal(js2("export", "alice", str(file)))
-    assert len(here.iu.volumes.volumes) == 2
-    good(js2("export", "alice", str(file)))
-    assert here.iu.faults.calls.count("create-snapshot") == 1
-    assert list(here.iu.volumes.volumes) == [home.id]
-
-
-def test_what_a_broken_off_export_left_can_be_deleted(here: Scene, home: HomeUse, js2: Js2) -> None:
-    here.iu.faults.errors["upload"] = [Unreachable("no route")]
-    file = here.directory / "alice.qcow2"
-    refusal(js2("export", "alice", str(file)))
-    good(js2("export", "alice", str(file), "--discard"))
-    assert list(here.iu.volumes.volumes) == [home.id]
-    assert snapshots(here) == []
-
-
-def test_a_file_that_is_not_what_the_cloud_holds_is_not_handed_over(here: Scene, home: HomeUse, js2: Js2) -> None:
-    file = here.directory / "alice.qcow2"
-    Path(f"{file}.part").write_text("THE")
-    assert "was deleted" in refusal(js2("export", "alice", str(file)))
-    assert not file.exists()
-    good(js2("export", "alice", str(file)))
-    assert file.read_text() == "thesis"
 
 
 def test_a_share_is_neither_copied_nor_exported(here: Scene, js2: Js2) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -18,7 +19,7 @@ from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY
 from js2spawner.home_copies import CLEAN, EXPORT_OF
 from js2spawner.homes import DELETE_AT, ROLE, SNAPSHOTS, USED_AT, text_of
 from js2spawner.instance import Running
-from tests.unit.homes.clouds import HUB
+from tests.unit.homes.clouds import HUB, new_id
 from tests.unit.homes.scenes import ALICE, CATALOG, SHARE, Scene, scene
 from tests.unit.lives import ADDRESS
 
@@ -138,6 +139,46 @@ async def test_what_of_an_instance_or_an_export_is_left_behind_goes(here: Scene)
     foreign = await volumes.create("x", 1, {DATA_KEY: "course", ATTEMPT_KEY: "over"})
     await keeping(here).round("IU")
     assert set(volumes.volumes) == {home.id, live.id, exported.id, foreign.id}
+
+
+async def test_images_that_exports_left_behind_go_and_nobody_elses(here: Scene) -> None:
+    home = await here.used_home()
+    gone, images = new_id(), here.iu.images
+
+    def written(name: str, *, days: float = 3, **changes: Any) -> str:
+        image_id = images.write(name, b"")
+        images.set(image_id, created=datetime.fromtimestamp(here.now - days * DAY, UTC), **changes)
+        return image_id
+
+    name = f"js2-export-{home.id}-now-qcow2"
+    marked = {HUB_KEY: HUB, EXPORT_OF: home.id}
+    written(name)
+    written(name, properties=marked)
+    written(f"js2-export-{gone}-now-raw", properties={HUB_KEY: HUB, EXPORT_OF: gone})
+    stay = {
+        written(name, days=1, properties=marked),
+        written(name, owner="another project"),
+        written(name, properties={**marked, HUB_KEY: "another hub"}),
+        written(f"js2-export-{new_id()}-now-qcow2"),
+        written("js2-minimal", properties=marked),
+    }
+    await keeping(here).round("IU")
+    assert set(images.images) == stay
+
+
+async def test_an_image_that_an_export_left_and_that_cannot_be_deleted_is_told_of_once(
+    here: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = await here.used_home()
+    image_id = here.iu.images.write(f"js2-export-{home.id}-now-qcow2", b"")
+    here.now += 3 * DAY
+    here.iu.images.set(image_id, created=datetime.fromtimestamp(here.now - 3 * DAY, UTC))
+    here.iu.faults.errors["delete-image"] = [Conflict("in use by the storage")] * 2
+    rounds = keeping(here)
+    for _ in range(3):
+        await rounds.round("IU")
+    assert sum("of an export stays" in line for line in caplog.messages) == 1
+    assert here.iu.images.images == {}
 
 
 async def test_who_was_let_into_a_share_and_is_gone_is_let_in_no_longer(here: Scene) -> None:
