@@ -166,9 +166,14 @@ def is_home(metadata: Mapping[str, str], hub_id: str) -> bool:
 def choose(homes: Iterable[Home], user_id: str, kind: Kind) -> Chosen:
     """A person's home. Where two claim to be it, the one that holds data wins, then the older one.
 
-    The others are never touched by themselves: an operator looks at them.
+    The others are never touched by themselves: an operator looks at them. What is being deleted is nobody's home any
+    more.
     """
-    mine = [home for home in homes if home.user_id == user_id and home.kind == kind and home.role == CURRENT]
+    mine = [
+        home
+        for home in homes
+        if home.user_id == user_id and home.kind == kind and home.role == CURRENT and meaning(home) != "gone"
+    ]
     mine.sort(key=lambda home: (not home.formatted, home.used_at is None, home.created, home.id))
     return Chosen(mine[0], tuple(mine[1:])) if mine else Chosen(None)
 
@@ -273,7 +278,8 @@ def unusable(home: Home) -> Failure | None:
     """Why nobody can have the home as it is; None when they can, or soon can."""
     match meaning(home):
         case "gone":
-            return failure("home-missing", f"{home.kind} {home.id} is {home.status}")
+            known = failure("home-missing", f"{home.kind} {home.id} is {home.status}")
+            return replace(known, sentence="Your home is being deleted in the cloud.")
         case "broken":
             return failure("home-broken", f"{home.kind} {home.id} is {home.status}")
     return None
@@ -305,6 +311,12 @@ def left_the_catalog(region: str, detail: str) -> Failure:
         sentence=f"Your home is in region {region}, where this hub starts nothing any more.",
         remedy="Start without your home, or tell the people who run this hub: your files are still there.",
     )
+
+
+def never_confirmed(shown: str, detail: str) -> Failure:
+    """A home may have been made there: none is made anywhere before that is known."""
+    sentence = f"The cloud never confirmed that it made your home in {shown}."
+    return replace(failure("home-slow", detail), sentence=sentence)
 
 
 def busy(server: str, detail: str) -> Failure:

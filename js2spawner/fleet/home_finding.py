@@ -17,7 +17,7 @@ from js2spawner.catalog_entries import Home as Terms
 from js2spawner.catalog_entries import Region
 from js2spawner.cloud.errors import BadCloudConfig, CloudError, Gone, QuotaExceeded
 from js2spawner.failures import Failure, failure, failure_of
-from js2spawner.fleet.home_ledger import HomeLedger
+from js2spawner.fleet.home_ledger import Doubt, HomeLedger
 from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.names import HUB_KEY
 from js2spawner.fleet.regions import Kept
@@ -33,7 +33,10 @@ from js2spawner.homes import (
     changed,
     choose,
     current_words,
+    end_is_due,
     left_the_catalog,
+    meaning,
+    never_confirmed,
     never_held_data,
     not_this_region,
     unusable,
@@ -81,7 +84,8 @@ class Finding:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._lists: dict[tuple[str, Kind], Kept[list[Home]]] = {}
         self._synced: set[tuple[str, Kind]] = set()
-        self._unsure: set[str] = set()
+        # Pairs of homes in two regions of which it was told that both are one person's.
+        self._told: set[tuple[str, str]] = set()
         # Homes that are known to have a file system, by id.
         self.formatted: set[str] = set()
 
@@ -115,6 +119,7 @@ class Finding:
         """The person's home, wherever it lies. Raises CloudError, HomeFailed when it vanished."""
         entry = self.ledger.get(kind, user_id)
         if entry is None:
+            await self._settle(user_id, kind)
             await self._look_through(kind)
             entry = self.ledger.get(kind, user_id)
         if entry is None:
@@ -142,6 +147,9 @@ class Finding:
             home = await there.get(kind, entry.id)
         except Gone as gone:
             home, detail = None, str(gone)
+        if home is not None and meaning(home) == "gone":
+            await self._being_deleted(home, user_id)
+            return await self._find(user_id, kind)
         if home is not None and not (HUB_KEY in home.metadata and USER_ID in home.metadata and ROLE in home.metadata):
             self._log.warning("%s %s had lost what it says of itself: marked again as a home", kind, entry.id)
             formatted = {FORMATTED: "yes"} if entry.formatted else {}
@@ -151,10 +159,23 @@ class Finding:
             await self.remember(home)
             return home
         # Told once: the next start makes an empty one, which an operator can replace by a copy at any time.
-        await self.ledger.forget(kind, user_id)
+        await self._forget_of(user_id, kind)
         detail = detail if home is None else f"{kind} {entry.id} is not marked as this person's home any more"
         self._log.error("the home of user %s has vanished from region %s: %s", user_id, entry.region, detail)
         raise HomeFailed(failure("home-missing", detail))
+
+    async def _being_deleted(self, home: Home, user_id: str) -> None:
+        """The end of a home that was to end is no news; of another one its owner is told, once. Raises HomeFailed."""
+        await self._forget_of(user_id, home.kind)
+        why = unusable(home)
+        if why is not None and not end_is_due(home, self._clock()) and not never_held_data(home):
+            self._log.error("the home of user %s is being deleted in region %s: %s", user_id, home.region, why.detail)
+            raise HomeFailed(why)
+
+    async def _forget_of(self, user_id: str, kind: Kind) -> None:
+        """That person's home is no more. All regions are looked through again before another one is made."""
+        self._synced = {(region, seen) for region, seen in self._synced if seen != kind}
+        await self.ledger.forget(kind, user_id)
 
     async def _ready(self, home: Home, owner: Owner, user_id: str, terms: Terms, regions: tuple[Region, ...]) -> Home:
         """The home, as this start may have it. Raises HomeFailed, CloudError."""
@@ -197,47 +218,73 @@ class Finding:
     async def _create(self, there: HomesInCloud, owner: Owner, user_id: str, terms: Terms) -> Home:
         kind = terms.kind
         assert kind != "none"
-        if user_id in self._unsure and (found := await self._fresh(there, user_id, kind)):
-            return found
         for same in await self._list(there.region.name, kind):
             if same.user == owner.user and same.user_id != user_id:
                 self._log.warning(
                     "%s: %s %s is the home of a user of that name with another id: not theirs, and left alone",
                     owner, kind, same.id,
                 )  # fmt: skip
+        await self.ledger.begin_create(kind, user_id, Doubt(there.region.name, self._clock()))
         try:
             home = await there.create(kind, owner.user, user_id, terms)
-        except QuotaExceeded as error:
-            raise HomeFailed(failure("home-quota", str(error))) from None
         except CloudError as error:
+            detail = f"{error.name}: {error}"
+            if error.certain:
+                await self.ledger.settle(kind, user_id)
+            if isinstance(error, QuotaExceeded):
+                raise HomeFailed(failure("home-quota", str(error))) from None
             if error.certain:
                 raise
-            home = await self._look_up(there, user_id, kind, f"{error.name}: {error}")
+            found = await self._look_up(there, user_id, kind, _LOOK_UP_S)
+            if found is None:
+                raise HomeFailed(never_confirmed(there.region.shown, detail)) from None
+            home = found
         self._log.info("%s: %s %s is a new home in region %s", owner, kind, home.id, home.region)
         await self.remember(home)
         return home
 
-    async def _look_up(self, there: HomesInCloud, user_id: str, kind: Kind, detail: str) -> Home:
-        """The home of a create whose answer was lost. It is never sent a second time before it was looked for."""
-        self._unsure.add(user_id)
-        until = time.monotonic() + _LOOK_UP_S
-        while time.monotonic() < until:
-            try:
-                if found := await self._fresh(there, user_id, kind):
-                    return found
-            except CloudError as error:
-                detail = f"{error.name}: {error}"
-            await asyncio.sleep(LOOK_EVERY_S)
-        raise HomeFailed(
-            replace(failure("home-slow", detail), sentence="The cloud never confirmed that it made your home.")
-        )
+    async def _settle(self, user_id: str, kind: Kind) -> None:
+        """Find out what came of a create whose answer never came, and note it.
 
-    async def _fresh(self, there: HomesInCloud, user_id: str, kind: Kind) -> Home | None:
-        """The person's home as the cloud shows it at this moment."""
-        homes = await there.of_kind(kind)
-        found = choose(homes, user_id, kind).home
-        if found is not None:
-            self._unsure.discard(user_id)
+        Raises HomeFailed while its region cannot be asked: nothing may be made anywhere else before that.
+        """
+        doubt = self.ledger.doubt(kind, user_id)
+        if doubt is None:
+            return
+        there = self.in_cloud.get(doubt.region)
+        if there is None:
+            # Nobody has used what may be there, so nobody misses it.
+            self._log.warning(
+                "a home of user %s may be in region %s, which is not in the catalog", user_id, doubt.region
+            )
+        elif self._is_down(doubt.region):
+            raise HomeFailed(never_confirmed(there.region.shown, "the region does not answer"))
+        else:
+            left_s = doubt.since + _LOOK_UP_S - self._clock()
+            home = await self._look_up(there, user_id, kind, min(max(left_s, 0.0), _LOOK_UP_S))
+            if home is not None:
+                self._log.info("%s %s is the home of user %s of which no answer told", kind, home.id, user_id)
+                await self.remember(home)
+                return
+        await self.ledger.settle(kind, user_id)
+
+    async def _look_up(self, there: HomesInCloud, user_id: str, kind: Kind, within_s: float) -> Home | None:
+        """The home of a create whose answer was lost. It is never sent a second time before it was looked for.
+
+        None if it does not show within that time. Raises HomeFailed if the cloud does not answer at the end of it.
+        """
+        until = time.monotonic() + within_s
+        while True:
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    found, silent = choose(await there.of_kind(kind), user_id, kind).home, ""
+            except (CloudError, TimeoutError) as error:
+                found, silent = None, f"{error.name}: {error}" if isinstance(error, CloudError) else "no answer"
+            if found is not None or time.monotonic() >= until:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        if silent:
+            raise HomeFailed(never_confirmed(there.region.shown, silent))
         return found
 
     # ---- what is in the clouds --------------------------------------------------------------------------------------
@@ -279,8 +326,16 @@ class Finding:
         """Take in a whole list of one region's homes."""
         people = {home.user_id for home in homes}
         chosen = (choose(homes, person, kind).home for person in people)
-        await self.ledger.note_region(kind, region, [home for home in chosen if home is not None])
+        doubles = await self.ledger.note_region(kind, region, [home for home in chosen if home is not None])
         self._synced.add((region, kind))
+        for first, other in doubles:
+            if (first.id, other.id) not in self._told:
+                self._told.add((first.id, other.id))
+                self._log.error(
+                    "%s %s in region %s and %s %s in region %s both say that they are the home of the same user: "
+                    "the first is used, look at the other",
+                    kind, first.id, first.region, kind, other.id, other.region,
+                )  # fmt: skip
 
     async def remember(self, home: Home) -> None:
         """Put one home as it is now into the list that others see."""

@@ -14,6 +14,7 @@ from js2spawner.catalog import Catalog
 from js2spawner.cloud.errors import BadCloudConfig, CloudError, Gone
 from js2spawner.fleet import metrics
 from js2spawner.fleet.background import Background
+from js2spawner.fleet.home_ledger import Entry
 from js2spawner.fleet.homes import Homes
 from js2spawner.home_copies import Snapshot, left_behind, superfluous
 from js2spawner.homes import CURRENT, FORMATTED, Home, Kind, choose, end_is_due, meaning
@@ -91,7 +92,8 @@ class HomeKeeping:
             await self._sweep_exported(region, everybody)
 
     def _count(self, region: str, homes: list[Home]) -> None:
-        found = Counter(_state(home, homes) for home in homes)
+        ledger = self._homes.finding.ledger
+        found = Counter(_state(home, homes, ledger.get(home.kind, home.user_id)) for home in homes)
         for state in _STATES:
             metrics.HOMES.labels(region=region, state=state).set(found[state])
 
@@ -167,10 +169,13 @@ class HomeKeeping:
         return any(record.plan.home.id == home.id and not record.over for record in self._homes.records())
 
 
-def _state(home: Home, homes: list[Home]) -> str:
-    """The word under which it is counted."""
+def _state(home: Home, homes: list[Home], entry: Entry | None) -> str:
+    """The word under which it is counted. `homes` are all of its region, `entry` what is noted as its owner's home."""
     if home.role != CURRENT:
         return "old"
     if home.delete_at is not None:
         return "ending"
-    return meaning(home) if choose(homes, home.user_id, home.kind).home == home else "double"
+    if meaning(home) == "gone":
+        return "gone"
+    elsewhere = entry is not None and entry.region != home.region
+    return "double" if elsewhere or choose(homes, home.user_id, home.kind).home != home else meaning(home)

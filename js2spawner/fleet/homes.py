@@ -27,7 +27,17 @@ from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.regions import RegionDesk
 from js2spawner.handshake.messages import DataMount, HomeMount, HomeReport, SeedWish
 from js2spawner.home_copies import BY_SCHEDULE, Snapshot, snapshot_due
-from js2spawner.homes import DELETE_AT, FORMATTED, SERIAL_LENGTH, USED_AT, USED_GB, Home, text_of, worth_marking
+from js2spawner.homes import (
+    CURRENT,
+    DELETE_AT,
+    FORMATTED,
+    SERIAL_LENGTH,
+    USED_AT,
+    USED_GB,
+    Home,
+    text_of,
+    worth_marking,
+)
 from js2spawner.instance import (
     NO_HOME,
     Assigned,
@@ -87,8 +97,8 @@ class Homes:
         self.sharing = {name: Sharing(desk.cloud, hub_id, records, log) for name, desk in desks.items()}
         self.data = ClassVolumes(self.in_cloud, self._attaching, self.sharing, catalog, records, log)
         self._background = Background(log)
-        # When the use of a home was last written down, by id.
-        self._marked_at: dict[str, Instant] = {}
+        # For which attempt the use of a home was last written down, and when, by the home's id.
+        self._marked_at: dict[str, tuple[str, Instant]] = {}
         self._copying: set[str] = set()
 
     async def stop(self) -> None:
@@ -234,8 +244,9 @@ class Homes:
             self.finding.formatted.add(home_id)
             values[FORMATTED] = "yes"
         clean = report.state == "clean"
-        if values or clean or worth_marking(self._marked_at.get(home_id), now):
-            self._marked_at[home_id] = now
+        by, at = self._marked_at.get(home_id, ("", None))
+        if values or clean or by != record.attempt_id or worth_marking(at, now):
+            self._marked_at[home_id] = (record.attempt_id, now)
             values |= {USED_AT: text_of(now), USED_GB: f"{report.used_gb:.1f}"}
         if values:
             self._background.spawn(self._mark(record, values, clean=clean), f"mark of home {home_id}")
@@ -247,8 +258,10 @@ class Homes:
             try:
                 home = await there.get(kind, record.plan.home.id)
                 await there.mark(home, values)
-                # Somebody had it marked for deletion just when it was started with.
-                await there.rescue(home)
+                rescued = not clean and self._has(record, home)
+                if rescued:
+                    # Somebody had it marked for deletion just when it was started with.
+                    await there.rescue(home)
                 break
             except Gone:
                 return
@@ -258,12 +271,20 @@ class Homes:
                     self._marked_at.pop(record.plan.home.id, None)
                     return
                 await asyncio.sleep(LOOK_EVERY_S * attempt)
-        kept = {key: value for key, value in home.metadata.items() if key != DELETE_AT}
+        if home.role != CURRENT:
+            # It was replaced by a copy meanwhile, and stays for its grace only.
+            return
+        kept = {key: value for key, value in home.metadata.items() if key != DELETE_AT or not rescued}
         home = replace(home, metadata={**kept, **values})
         await self.finding.remember(home)
         if clean and home.schedule is not None:
             # It does not wait for being let go of any longer, though the cloud shows it as attached for a moment.
             await self.snapshot_if_due(replace(home, status="available"))
+
+    def _has(self, record: Record, home: Home) -> bool:
+        """Whether the home is still somebody's, and the record's instance has it. A report may come late."""
+        has = home.kind == "share" or record.server_id in home.attached_to
+        return home.role == CURRENT and has and self._wanted(record)
 
     async def snapshot_if_due(self, home: Home, snapshots: Iterable[Snapshot] | None = None) -> None:
         """Ask for a snapshot of the home where its schedule wants one now. A failure is counted and logged.

@@ -115,6 +115,12 @@ class Scene:
         self.records.append(record)
         return record
 
+    async def settled(self) -> None:
+        """Until nothing that a report set off is under way."""
+        async with asyncio.timeout(5):
+            while self.homes._background._tasks:
+                await asyncio.sleep(0)
+
     async def attach(self, record: Record) -> Sighting:
         return await self.homes.attach(record)
 

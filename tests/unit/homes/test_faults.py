@@ -7,15 +7,18 @@ the same volume (where the row is not about the volume itself being deleted by s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from js2spawner.cloud.errors import Conflict, NoAnswer, QuotaExceeded, ServerFault, Unreachable
 from js2spawner.cloud.records import Volume
 from js2spawner.fleet import home_finding
+from js2spawner.fleet.home_keeping import HomeKeeping
 from js2spawner.handshake.messages import HomeReport
 from js2spawner.homes import DELETE_AT, FORMATTED, ROLE, USED_AT, USER, USER_ID, text_of
 from js2spawner.instance import Ending, HomeUse, Running, Shelved
@@ -251,6 +254,19 @@ async def two_homes(here: Scene, home: HomeUse) -> str:
     return await attached(here, found)
 
 
+@row("a volume in another region claims to be the home too", "attached")
+async def two_regions(here: Scene, home: HomeUse) -> str:
+    there = here.homes.in_cloud["TACC"]
+    other = await there.create("volume", "alice", ALICE_ID, VOLUME)
+    # Whichever region is looked at last.
+    for region in ("IU", "TACC", "IU", "TACC"):
+        await HomeKeeping(here.homes, kinds=("volume",)).round(region)
+        here.now += 60
+        assert (await here.use(ALICE, ALICE_ID, "IU", "TACC"))[0].id == home.id
+    assert other.id in here.regions["TACC"].volumes.volumes
+    return await attached(here, home)
+
+
 @row("it was to be deleted, and its user starts a server", "attached")
 async def rescued(here: Scene, home: HomeUse) -> str:
     await here.iu.volumes.set_metadata(home.id, {DELETE_AT: text_of(here.now - 1)})
@@ -274,6 +290,18 @@ async def deleted_meanwhile(here: Scene, home: HomeUse) -> str:
     here.homes.took_report(record, HomeReport("mounted", 1.0, 9.8))
     await soon(lambda: None, lambda: DELETE_AT not in here.iu.volumes.volumes[home.id].metadata)
     return "kept"
+
+
+@row("it is marked for deletion, and a late word of its last instance arrives", "marked")
+async def marked_before_the_word(here: Scene, home: HomeUse) -> str:
+    record = here.attempt(home)
+    await here.attach(record)
+    await here.homes.detach(record)
+    await here.iu.volumes.set_metadata(home.id, {DELETE_AT: text_of(here.now + 60)})
+    here.homes.took_report(record, HomeReport("clean", 1.0, 9.8))
+    here.homes.took_report(record, HomeReport("mounted", 1.0, 9.8))
+    await here.settled()
+    return "marked" if DELETE_AT in here.iu.volumes.volumes[home.id].metadata else "kept"
 
 
 @row("its user is renamed", "attached")
@@ -341,6 +369,168 @@ async def test_a_home_that_shows_up_long_after_its_create_was_given_up_is_the_on
     found, _ = await here.use()
     assert found.id == late.id
     assert list(here.iu.volumes.volumes) == [late.id]
+
+
+async def lose_a_create_in(here: Scene, region: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Alice's first start is in that region, which makes her home and falls silent. What is returned ends that."""
+    monkeypatch.setattr(home_finding, "_LOOK_UP_S", 0.01)
+    monkeypatch.setattr(home_finding, "LOOK_EVERY_S", 0.001)
+    await here.use(BOB, BOB_ID, "IU")
+    faults = here.regions[region].faults
+    faults.errors["create-volume"] = [NoAnswer("timeout")]
+    faults.works_all_the_same.add("create-volume")
+    here.now += 60
+    listing = here.regions[region].volumes.list
+    asked = 0
+
+    async def silent(wanted: Mapping[str, str] | None = None) -> list[Volume]:
+        nonlocal asked
+        asked += 1
+        # The first look is for others of the same name, before the create.
+        if asked > 1:
+            raise NoAnswer("timeout")
+        return await listing(wanted)
+
+    here.regions[region].volumes.list = silent  # type: ignore[method-assign, assignment]
+    assert (await refused(here.use(ALICE, ALICE_ID, region))).name == "home-slow"
+    return lambda: setattr(here.regions[region].volumes, "list", listing)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_while_a_region_may_have_made_a_home_and_is_silent_none_is_made_elsewhere(
+    here: Scene, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    answers_again = await lose_a_create_in(here, "TACC", monkeypatch)
+    before = set(here.iu.volumes.volumes)
+    if restarted:
+        here.restart()
+    why = await refused(here.use(ALICE, ALICE_ID, "IU"))
+    assert (why.name, "in TACC" in why.sentence, why.policy) == ("home-slow", True, "again")
+    here.homes.finding._is_down = lambda region: region == "TACC"
+    assert (await refused(here.use(ALICE, ALICE_ID, "IU", "TACC"))).name == "home-slow"
+    here.homes.finding._is_down = lambda region: False
+    answers_again()
+    # Now it is known, and binds the start that may go anywhere.
+    home, region = await here.use(ALICE, ALICE_ID, "IU", "TACC")
+    assert region == "TACC"
+    assert (list(here.regions["TACC"].volumes.volumes), set(here.iu.volumes.volumes)) == ([home.id], before)
+
+
+async def test_a_create_that_made_nothing_after_all_keeps_nobody_from_another_region(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers_again = await lose_a_create_in(here, "TACC", monkeypatch)
+    here.regions["TACC"].volumes.volumes.clear()
+    answers_again()
+    assert (await here.use(ALICE, ALICE_ID, "IU"))[1] == "IU"
+
+
+async def test_a_start_that_is_cancelled_while_its_home_is_made_leaves_no_second_one(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.use(BOB, BOB_ID, "IU")
+    volumes, made = here.regions["TACC"].volumes, asyncio.Event()
+    create = volumes.create
+
+    async def never_answers(*args: Any, **more: Any) -> Volume:
+        await create(*args, **more)
+        made.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(volumes, "create", never_answers)
+    starting = asyncio.create_task(here.use(ALICE, ALICE_ID, "TACC"))
+    await made.wait()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    assert (await refused(here.use(ALICE, ALICE_ID, "IU"))).name == "home-elsewhere"
+    assert (await here.use(ALICE, ALICE_ID, "IU", "TACC"))[1] == "TACC"
+
+
+async def test_two_homes_in_two_regions_are_told_of_once(here: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    home = await here.used_home()
+    other = await here.homes.in_cloud["TACC"].create("volume", "alice", ALICE_ID, VOLUME)
+    rounds = HomeKeeping(here.homes, kinds=("volume",))
+    for _ in range(2):
+        for region in ("TACC", "IU"):
+            await rounds.round(region)
+    told = [line for line in caplog.messages if "both say" in line]
+    assert len(told) == 1
+    assert told[0].index(home.id) < told[0].index(other.id)
+    counted = [REGISTRY.get_sample_value("js2_homes", {"region": name, "state": "double"}) for name in ("IU", "TACC")]
+    assert counted == [0, 1]
+
+
+async def test_a_home_that_vanished_is_looked_for_in_all_regions_before_another_is_made(here: Scene) -> None:
+    home = await here.used_home()
+    other = await here.homes.in_cloud["TACC"].create("volume", "alice", ALICE_ID, VOLUME)
+    await here.homes.finding.ledger.load()
+    await HomeKeeping(here.homes, kinds=("volume",)).round("TACC")
+    del here.iu.volumes.volumes[home.id]
+    here.now += 60
+    assert (await refused(here.use())).name == "home-missing"
+    assert (await here.use(ALICE, ALICE_ID, "IU", "TACC"))[0].id == other.id
+
+
+async def test_a_home_whose_regular_end_takes_long_is_nobodys_any_more(here: Scene) -> None:
+    home = await here.used_home()
+    await here.iu.volumes.set_metadata(home.id, {DELETE_AT: text_of(here.now - 5)})
+    volumes = here.iu.volumes
+
+    async def begin(volume_id: str) -> None:
+        volumes.set(volume_id, status="deleting")
+
+    volumes.delete = begin  # type: ignore[method-assign]
+    rounds = HomeKeeping(here.homes, kinds=("volume",))
+    for _ in range(3):
+        await rounds.round("IU")
+    for _ in range(3):
+        here.now += 60
+        fresh, _ = await here.use()
+        assert fresh.id != home.id
+        await rounds.round("IU")
+    del volumes.volumes[home.id]
+    here.now += 60
+    assert (await here.use())[0].id == fresh.id
+
+
+async def test_a_regular_end_that_the_hub_did_not_live_to_note_is_not_told_as_a_loss(here: Scene) -> None:
+    home = await here.used_home()
+    await here.iu.volumes.set_metadata(home.id, {DELETE_AT: text_of(here.now - 5)})
+    here.iu.volumes.set(home.id, status="deleting")
+    assert (await here.use())[0].id != home.id
+
+
+async def test_a_home_that_somebody_is_deleting_in_the_cloud_is_told_once_and_then_made_anew(here: Scene) -> None:
+    home = await here.used_home()
+    here.iu.volumes.set(home.id, status="deleting")
+    why = await refused(here.use())
+    assert (why.name, "is being deleted" in why.sentence) == ("home-missing", True)
+    assert (await here.use())[0].id != home.id
+
+
+async def test_a_late_word_of_an_instance_keeps_no_home_that_a_copy_has_replaced(here: Scene) -> None:
+    home = await here.used_home()
+    record = here.attempt(home)
+    await here.attach(record)
+    end = text_of(here.now + 60)
+    await here.iu.volumes.set_metadata(home.id, {ROLE: "old", DELETE_AT: end})
+    here.homes.took_report(record, HomeReport("mounted", 1.0, 9.8))
+    await here.settled()
+    assert here.iu.volumes.volumes[home.id].metadata[DELETE_AT] == end
+    assert here.iu.volumes.volumes[home.id].metadata[FORMATTED] == "yes"
+
+
+async def test_the_first_word_of_each_instance_rescues_its_home_however_soon_after_the_last(here: Scene) -> None:
+    home = await here.used_home()
+    for _ in range(2):
+        record = here.attempt(home)
+        await here.attach(record)
+        await here.iu.volumes.set_metadata(home.id, {DELETE_AT: text_of(here.now + 60)})
+        here.homes.took_report(record, HomeReport("mounted", 1.0, 9.8))
+        await here.settled()
+        assert DELETE_AT not in here.iu.volumes.volumes[home.id].metadata
+        await here.homes.detach(record)
 
 
 async def test_a_full_allocation_is_named(here: Scene) -> None:

@@ -34,13 +34,6 @@ from tests.unit.lives import ADDRESS
 COPIED = Terms.model_validate({"kind": "volume", "size_gb": 10, "snapshots": {"every_hours": 24, "keep": 3}})
 
 
-async def settled(here: Scene) -> None:
-    """Until nothing that a report set off is under way."""
-    async with asyncio.timeout(5):
-        while here.homes._background._tasks:
-            await asyncio.sleep(0)
-
-
 async def test_a_profile_without_homes_and_a_start_without_one_cost_no_call(here: Scene) -> None:
     none = Terms.model_validate({})
     assert await here.homes.use(ALICE, ALICE_ID, none, here.region("IU")) == (NO_HOME, None)
@@ -117,7 +110,7 @@ async def test_a_volume_is_formatted_only_while_nobody_ever_did(here: Scene) -> 
     again = await here.homes.mount_of(record)
     assert again is not None
     assert not again.may_format
-    await settled(here)
+    await here.settled()
     here.restart()
     later = await here.homes.mount_of(record)
     assert later is not None
@@ -137,13 +130,13 @@ async def test_what_a_guest_tells_is_written_on_the_home_but_not_with_every_repo
     record = here.attempt(home)
     for _ in range(3):
         here.homes.took_report(record, HomeReport("mounted", 3.25, 9.8))
-    await settled(here)
+    await here.settled()
     marks = here.iu.volumes.volumes[home.id].metadata
     assert (marks[USED_AT], marks[USED_GB]) == (text_of(here.now), "3.2")
     assert here.iu.faults.calls.count("set-metadata") == 2  # one of them is the scene's own
     here.now += 3601
     here.homes.took_report(record, HomeReport("mounted", 4.0, 9.8))
-    await settled(here)
+    await here.settled()
     assert here.iu.volumes.volumes[home.id].metadata[USED_GB] == "4.0"
 
 
@@ -154,7 +147,7 @@ async def test_a_mark_that_a_brown_out_swallows_is_written_all_the_same(
     home, _ = await here.use()
     here.iu.faults.errors["set-metadata"] = [ServerFault("503"), NoAnswer("slow")]
     here.homes.took_report(here.attempt(home), HomeReport("mounted", 0.1, 9.8, formatted=True))
-    await settled(here)
+    await here.settled()
     assert here.iu.volumes.volumes[home.id].metadata[FORMATTED] == "yes"
 
 
@@ -164,12 +157,12 @@ async def test_a_home_is_copied_right_after_it_was_let_go_of(here: Scene) -> Non
     record = here.attempt(home)
     await here.attach(record)
     here.homes.took_report(record, HomeReport("clean", 1.0, 9.8))
-    await settled(here)
+    await here.settled()
     (snapshot,) = here.iu.volumes.kept_snapshots.values()
     assert snapshot.metadata[CLEAN] == "yes"
     assert here.iu.volumes.content[snapshot.id] == "thesis"
     here.homes.took_report(record, HomeReport("clean", 1.0, 9.8))
-    await settled(here)
+    await here.settled()
     assert len(here.iu.volumes.kept_snapshots) == 1
 
 
