@@ -18,16 +18,21 @@ from click.testing import CliRunner
 from js2spawner import cli
 from js2spawner.catalog import Catalog
 from js2spawner.cloud.cloud import Cloud
+from js2spawner.cloud.errors import Unreachable
+from js2spawner.cloud.records import Image
 from js2spawner.cloud.settings import CloudSettings
+from js2spawner.devcloud.cloud import DevCloud
+from js2spawner.devcloud.files import uploaded
 from js2spawner.fleet.home_attaching import Pace
 from js2spawner.fleet.home_keeping import HomeKeeping
 from js2spawner.fleet.home_ledger import HomeLedger
 from js2spawner.fleet.homes import Homes
 from js2spawner.home_commands.common import Wanted
 from js2spawner.home_commands.delete import mark as mark_for_deletion
+from js2spawner.home_commands.exporting import Exported, Exporter, Wish
 from js2spawner.home_commands.restore import from_snapshot
 from js2spawner.home_commands.snapshot import take
-from js2spawner.home_copies import CLEAN, ON_REQUEST
+from js2spawner.home_copies import CLEAN, COPIED_AT, EXPORT_OF, LEFT_BEHIND_S, ON_REQUEST
 from js2spawner.homes import SNAPSHOTS, USED_AT, text_of
 from js2spawner.instance import Booting, Deadlines, HomeUse, Owner, Record
 from js2spawner.sightings import HomeAttached, HomeDetached, HomeTrouble
@@ -226,3 +231,44 @@ async def test_the_commands_see_and_change_the_same_homes(hub: Hub, tmp_path: Pa
     await js2("restore", "alice", "--snapshot", "latest")
     assert [each["role"] for each in json.loads(await js2("list", "--all", "--json"))] == ["home", "old"]
     assert "with its snapshots" in await js2("delete", "alice", "--confirm", "alice")
+
+
+async def test_an_export_goes_on_where_it_broke_off_and_what_is_left_of_one_goes_in_time(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def pour_out(cloud: DevCloud, volume: Any, image_id: str) -> bool:
+        # The whole of the home is 10 GB, which nobody has to carry about to see what becomes of images.
+        uploaded(cloud, image_id).parent.mkdir(exist_ok=True)
+        uploaded(cloud, image_id).write_bytes(b"the home")
+        return True
+
+    monkeypatch.setattr("js2spawner.devcloud.cinder.actions.pour_out", pour_out)
+    monkeypatch.setattr("js2spawner.home_commands.exporting.LOOK_EVERY_S", 0.01)
+    there = hub.homes.in_cloud["IU"]
+    home = await there.until_settled(await there.get("volume", (await hub.use()).id), 10)
+
+    async def breaks_off(*_: Any) -> None:
+        raise Unreachable("no route")
+
+    async def export(name: str) -> Exported:
+        wish = Wish(tmp_path / name, "raw")
+        return await Exporter(there, home, wish, lambda _: None, lambda: hub.clock[0]).run()
+
+    async def broken_off() -> Image:
+        with monkeypatch.context() as broken:
+            broken.setattr(there.cloud.images, "download", breaks_off)
+            with pytest.raises(Unreachable):
+                await export("broken.raw")
+        (left,) = await there.exported([home])
+        return left
+
+    left = await broken_off()
+    assert (left.status, left.properties[EXPORT_OF]) == ("active", home.id)
+    done = await export("alice.raw")
+    assert text_of(done.copied_at) == left.properties[COPIED_AT]
+    assert done.file.stat().st_size == done.size_bytes == left.size_bytes
+    assert await there.exported([home]) == []
+    await broken_off()
+    hub.clock[0] += LEFT_BEHIND_S + 60
+    await HomeKeeping(hub.homes, kinds=("volume",)).round("IU")
+    assert await there.exported([home]) == []
