@@ -84,11 +84,16 @@ class Machine:
         """Where its notebook server answers."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def is_off(self) -> bool:
+        """Whether it ended by itself."""
+        return self._process.returncode is not None
+
     def check(self) -> None:
         """Raises MachineEnded when its kernel gave up or it is off."""
         if self.console.panic:
             raise MachineEnded(f"the kernel gave up: {self.console.panic}")
-        if self._process.returncode is not None:
+        if self.is_off:
             raise MachineEnded(f"the machine turned itself off (QEMU ended with {self._process.returncode})")
 
     def cpu_s(self) -> float:

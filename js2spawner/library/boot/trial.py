@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from js2spawner.library.boot import machine, search
 from js2spawner.library.boot.attempt import Boot, OneAttempt
 from js2spawner.library.boot.console import Console
 from js2spawner.library.boot.drive import config_drive
+from js2spawner.library.boot.emulator import accelerator
 from js2spawner.library.boot.jupyter import Jupyter, NotebookProblem, printable
 from js2spawner.library.boot.machine import GUEST_ADDRESS, HUB_AS_SEEN, Hardware, Machine, MachineEnded, Plan
 from js2spawner.library.boot.notebooks import DEFAULT_KERNEL, run_notebook
@@ -44,6 +45,7 @@ LOOK_EVERY_S = 0.05
 FACTS_AT_MOST = 64
 
 Say = Callable[[str], None]
+Power = AbstractAsyncContextManager[Machine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Patience:
     cell_s: float = 600.0
     checks_s: float = 600.0
     reboot_s: float = 900.0
+    # To the kernel's first word, which comes within three seconds also where hardly a processor is free.
+    silent_s: float = 180.0
 
 
 class Lost(Exception):
@@ -230,9 +234,30 @@ class Trial:
             drive = await asyncio.to_thread(config_drive, folder, server_id, machine.MAC, told)
             services = {HANDSHAKE_PORT: handshake.port, HUB_PORT: hub_port}
             plan = Plan(self.disk, drive, server_id, services, self.hardware)
-            running = await stack.enter_async_context(machine.power_on(plan, folder, console))
+            running = await self._turned_on(
+                stack,
+                lambda: machine.power_on(plan, folder, console),
+                lambda: console.said_anything or bool(attempt.boots),
+            )
             server = await stack.enter_async_context(Jupyter(f"{running.url}/user/{USER}", token))
             yield Stand(running, console, attempt, server, {"ticket": attempt.ticket, "server's token": token})
+
+    async def _turned_on(self, stack: AsyncExitStack, power: Callable[[], Power], begun: Callable[[], bool]) -> Machine:
+        """A machine that has begun to boot; one in which emulation came to nothing is turned on once more.
+
+        Rarely an emulated processor spins before the kernel's first word. That is no fault of the image: one that
+        cannot boot says nothing a second time, either.
+        """
+        turn = await stack.enter_async_context(AsyncExitStack())
+        running = await turn.enter_async_context(power())
+        deadline = time.monotonic() + self.patience.silent_s
+        while accelerator() == "tcg" and not (begun() or running.is_off):
+            if time.monotonic() > deadline:
+                await turn.aclose()
+                self.say(f"it said nothing for {self.patience.silent_s:.0f} s, and is turned on once more")
+                return await turn.enter_async_context(power())
+            await asyncio.sleep(LOOK_EVERY_S)
+        return running
 
     def _assignment(self, token: str) -> Assignment | None:
         """What the machine is given with its first hello."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +17,7 @@ import pytest
 from js2spawner.handshake import desk, tickets
 from js2spawner.handshake.desk import Verdict
 from js2spawner.handshake.messages import Assignment, Orders, report_from
-from js2spawner.library.boot import emulator, relay, search
+from js2spawner.library.boot import emulator, relay, search, trial
 from js2spawner.library.boot.attempt import BOOTS_AT_MOST, OneAttempt
 from js2spawner.library.boot.console import HEAD_BYTES, TAIL_BYTES, Console
 from js2spawner.library.boot.machine import Machine, MachineEnded
@@ -218,3 +220,32 @@ def test_a_machine_whose_kernel_gave_up_or_that_is_off_is_of_no_use(tmp_path: Pa
     off = Machine(cast(Any, process), tmp_path, Console(), 1)
     with pytest.raises(MachineEnded, match="turned itself off"):
         off.check()
+
+
+@pytest.mark.parametrize(
+    ("runs_on", "off", "begins_at", "turned_on"),
+    [("tcg", False, 2, 2), ("tcg", False, 1, 1), ("tcg", False, 3, 2), ("kvm", False, 3, 1), ("tcg", True, 3, 1)],
+    ids=["silent-once", "speaks", "silent-twice", "no-emulation", "turned-itself-off"],
+)
+async def test_an_emulated_machine_that_says_nothing_is_turned_on_once_more(
+    monkeypatch: pytest.MonkeyPatch, runs_on: str, off: bool, begins_at: int, turned_on: int
+) -> None:
+    said: list[str] = []
+    there: list[int] = []
+    seen = 0
+
+    @contextlib.asynccontextmanager
+    async def power() -> AsyncIterator[Any]:
+        nonlocal seen
+        seen += 1
+        there.append(seen)
+        yield SimpleNamespace(number=seen, is_off=off)
+        there.pop()
+
+    monkeypatch.setattr(trial, "accelerator", lambda: runs_on)
+    tried = trial.Trial(Path("disk"), said.append, patience=trial.Patience(silent_s=0.0))
+    async with contextlib.AsyncExitStack() as stack:
+        running = cast(Any, await tried._turned_on(stack, power, lambda: seen >= begins_at))
+        assert (running.number, there) == (turned_on, [turned_on])
+    assert there == []
+    assert bool(said) == (turned_on == 2)
