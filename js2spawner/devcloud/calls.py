@@ -83,7 +83,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` bytes go out as they are, anything else as JSON; None is no body, an empty `content_type` none."""
+    """`body` bytes go out as they are, a path as what the file holds (or the range of it that was asked for), anything
+    else as JSON; None is no body, an empty `content_type` none.
+    """
 
     body: Any = None
     status: int = 200

@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -195,15 +196,19 @@ def _instead(request: web.Request, effects: list[Effect], *, done: bool) -> web.
     return None
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: Answer) -> web.StreamResponse:
+    given = {"Content-Type": answer.content_type, **answer.headers}
+    headers = {name: text for name, text in given.items() if text}
+    if isinstance(answer.body, Path):
+        # Never as a whole: a disk has more bytes than this machine has memory.
+        return web.FileResponse(answer.body, status=answer.status, headers=headers)
     if answer.body is None:
         raw = b""
     elif isinstance(answer.body, bytes):
         raw = answer.body
     else:
         raw = json.dumps(answer.body).encode()
-    headers = {"Content-Type": answer.content_type, **answer.headers}
-    return web.Response(body=raw, status=answer.status, headers={name: text for name, text in headers.items() if text})
+    return web.Response(body=raw, status=answer.status, headers=headers)
 
 
 def _refused(service: Service, refusal: Refusal, cloud: DevCloud) -> web.Response:
@@ -216,7 +221,9 @@ def _refused(service: Service, refusal: Refusal, cloud: DevCloud) -> web.Respons
     return response
 
 
-def _headers(service: Service, response: web.Response, version: Version | None, request_id: str) -> dict[str, str]:
+def _headers(
+    service: Service, response: web.StreamResponse, version: Version | None, request_id: str
+) -> dict[str, str]:
     request = {"X-Openstack-Request-Id": request_id}
     refused = response.status == HTTPStatus.UNAUTHORIZED
     match service.name:

@@ -128,8 +128,8 @@ async def download(call: Call) -> Answer:
         raise Refusal(403, "The requested image has been deactivated. Image data download is forbidden.")
     if not image.has_data:
         return NOTHING
-    raw = await asyncio.to_thread(uploaded(call.cloud, image.id).read_bytes)
-    return Answer(raw, content_type="application/octet-stream", headers={"Content-Md5": image.checksum or ""})
+    where = uploaded(call.cloud, image.id)
+    return Answer(where, content_type="application/octet-stream", headers={"Content-Md5": image.checksum or ""})
 
 
 async def add_tag(call: Call) -> Answer:
