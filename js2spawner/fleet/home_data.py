@@ -20,12 +20,12 @@ from js2spawner.fleet.homes_in_cloud import LOOK_EVERY_S, HomesInCloud
 from js2spawner.fleet.names import ATTEMPT_KEY, HUB_KEY, data_name
 from js2spawner.handshake.messages import DataMount
 from js2spawner.home_copies import EXPORT_OF, left_behind
+from js2spawner.homes import SERIAL_LENGTH
 from js2spawner.instance import Instant, Record
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 DATA_KEY = "js2_data"
-_SERIAL_LENGTH = 20
 _PATIENCE_S = 300.0
 
 
@@ -80,8 +80,10 @@ class ClassVolumes:
     async def sweep(self, region: str, now: Instant) -> None:
         """Delete the volumes whose instances are over, and what exports have left behind. Raises CloudError."""
         volumes = self._in_cloud[region].cloud.volumes
+        there = await volumes.list({HUB_KEY: self._in_cloud[region].hub_id})
+        # Asked for after the list: a volume that was made meanwhile has a record.
         live = {record.attempt_id for record in self._records()}
-        for volume in await volumes.list({HUB_KEY: self._in_cloud[region].hub_id}):
+        for volume in there:
             over = DATA_KEY in volume.metadata and volume.metadata.get(ATTEMPT_KEY) not in live
             left = EXPORT_OF in volume.metadata and left_behind(volume.created.timestamp(), now)
             if (over or left) and not volume.attached_to and volume.status in ("available", "error"):
@@ -129,7 +131,7 @@ class ClassVolumes:
             volume.id, record.server_id, record.plan.deadlines.home_s, lambda: self._still_wanted(record)
         )
         if why is None:
-            return DataMount(data.name, "volume", serial=volume.id[:_SERIAL_LENGTH])
+            return DataMount(data.name, "volume", serial=volume.id[:SERIAL_LENGTH])
         self._goes_without(record, data, f"{why.name}: {why.detail}")
         return None
 

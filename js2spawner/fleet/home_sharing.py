@@ -71,14 +71,15 @@ class Sharing:
 
     async def sweep_readers(self, share_id: str) -> None:
         """The same for a share that only is read. It is somebody else's: rules that this hub did not make stay."""
-        live = {record.address for record in self._records()}
         try:
             rules = await self._cloud.shares.accesses(share_id)
         except Gone:
             # Deleted by whoever it belongs to; starts say in the log that they go without.
             return
-        ours = (rule for rule in rules if rule.metadata.get(HUB_KEY) == self._hub_id)
-        await self._drop(share_id, (rule for rule in ours if rule.kind == "ip" and rule.to not in live))
+        # Asked for after the rules: whoever was let in meanwhile has a record.
+        live = {record.address for record in self._records()}
+        ours = [rule for rule in rules if self._is_ours(rule) and rule.kind == "ip" and rule.to not in live]
+        await self._drop(share_id, ours)
 
     async def _made(self, share_id: str) -> Share:
         while True:
@@ -117,11 +118,18 @@ class Sharing:
                     # One that stays is dropped the next time; it must not keep anybody from their files.
                     self._log.warning("share %s: access of %s stays: %s", share_id, rule.to, error.name)
 
+    def _is_ours(self, rule: ShareAccess) -> bool:
+        return rule.metadata.get(HUB_KEY) == self._hub_id
+
     def _is_stale(self, rule: ShareAccess, share_id: str, address: str) -> bool:
-        """Whether no instance needs it any more that has this share as its home."""
+        """Whether no instance needs it any more that has this share as its home.
+
+        Rules that this hub did not make stay: an operator may have mounted somebody's home elsewhere.
+        """
         has = [r for r in self._records() if r.plan.home.id == share_id and not isinstance(r.state, Shelved)]
         if rule.kind == "ip":
-            return rule.level == "rw" and rule.to != address and rule.to not in {record.address for record in has}
+            needed = {address, *(record.address for record in has)}
+            return self._is_ours(rule) and rule.level == "rw" and rule.to not in needed
         return rule.to == _ceph_user(share_id, "rw") and not address and not has
 
 

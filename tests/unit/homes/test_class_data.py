@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,3 +131,23 @@ async def test_who_read_the_share_and_is_gone_reads_it_no_longer_but_an_operator
     await rounds.round("IU")
     await rounds.round("TACC")
     assert [rule.to for rule in here.iu.shares.rules[share_id]] == ["10.9.0.0/16"]
+
+
+async def test_who_is_let_in_while_the_rules_are_looked_through_stays_in(here: Scene) -> None:
+    home, _ = await here.use()
+    record = here.attempt(home, state=Running(0, "", ADDRESS, "hash"))
+    _, lectures = await here.homes.data_of(record)
+    share_id = lectures.export[-36:]
+    here.records.clear()
+    plain = here.iu.shares.accesses
+
+    async def meanwhile(asked_id: str) -> Any:
+        rules = await plain(asked_id)
+        if record not in here.records:
+            here.records.append(record)
+        return rules
+
+    here.iu.shares.accesses = meanwhile  # type: ignore[method-assign]
+    await HomeKeeping(here.homes, kinds=kinds_of(here.catalog)).round("IU")
+    await HomeKeeping(here.homes, kinds=kinds_of(here.catalog)).round("TACC")
+    assert [rule.to for rule in here.iu.shares.rules[share_id]] == [ADDRESS]

@@ -192,6 +192,15 @@ async def test_who_was_let_into_a_share_and_is_gone_is_let_in_no_longer(here: Sc
     assert here.iu.shares.rules[home.id] == []
 
 
+async def test_a_home_that_an_operator_mounted_elsewhere_stays_mounted_there(here: Scene) -> None:
+    home, _ = await here.use(terms=SHARE)
+    await here.iu.shares.allow(home.id, "ip", "10.9.0.7", "rw")
+    record = here.attempt(home, state=Running(0, "", ADDRESS, "hash"))
+    await here.homes.mount_of(record)
+    await keeping(here).round("IU")
+    assert {rule.to for rule in here.iu.shares.rules[home.id]} == {ADDRESS, "10.9.0.7"}
+
+
 async def test_operators_see_how_many_homes_are_in_which_state(here: Scene) -> None:
     home = await here.used_home()
     there = here.homes.in_cloud["IU"]

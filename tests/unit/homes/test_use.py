@@ -11,10 +11,12 @@ import pytest
 from js2spawner.catalog_entries import Home as Terms
 from js2spawner.cloud.errors import BadCloudConfig, NoAnswer, ServerFault
 from js2spawner.fleet import homes as homes_module
+from js2spawner.fleet.names import HUB_KEY
 from js2spawner.handshake.messages import HomeReport
 from js2spawner.home_copies import CLEAN
 from js2spawner.homes import FORMATTED, MOST_GB, SNAPSHOTS, USED_AT, USED_GB, text_of
 from js2spawner.instance import NO_HOME, Running
+from tests.unit.homes.clouds import HUB
 from tests.unit.homes.scenes import (
     ALICE,
     ALICE_ID,
@@ -236,7 +238,7 @@ async def test_a_share_lets_an_instance_in_by_its_address_and_no_longer_than_it_
 
 async def test_whoever_is_gone_is_let_in_no_longer(here: Scene) -> None:
     home, _ = await here.use(terms=SHARE)
-    await here.iu.shares.allow(home.id, "ip", "10.0.0.77")
+    await here.iu.shares.allow(home.id, "ip", "10.0.0.77", metadata={HUB_KEY: HUB})
     await here.homes.mount_of(here.attempt(home, state=Running(0, "", ADDRESS, "hash")))
     assert [rule.to for rule in here.iu.shares.rules[home.id]] == [ADDRESS]
 
