@@ -198,9 +198,11 @@ class Turns:
     never: list[Place] = field(default_factory=list)
     _left: _Left | None = None
 
-    def free_now(self, candidate: Candidate) -> bool:
-        """Whether somebody who wanted this instead would have it at once."""
-        return self._left is not None and not self._left.lacks(candidate, NO_TERMS)
+    def free_now(self, candidate: Candidate, place: Place) -> bool:
+        """Whether who has the place would have this at once instead."""
+        # It would be a new instance, also where one from the shelf is waited for.
+        terms = place.terms._replace(returns=False)
+        return self._left is not None and not self._left.lacks(candidate, terms)
 
 
 def sweep(places: Iterable[Place], world: World, now: Instant) -> Turns:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from js2spawner.instance import Instant, Record
+from js2spawner.instance import Idle, Instant, Record
 
 HUB_KEY = "js2_hub"
 ATTEMPT_KEY = "js2_attempt"
@@ -62,9 +62,17 @@ def end_of(metadata: Mapping[str, str]) -> Instant | None:
         return None
 
 
+_WHEN_IDLE: Mapping[Idle, str] = {
+    "delete": "deletes it when it is idle",
+    "shelve": "shelves it when it is idle",
+    "keep": "keeps it, also when it is idle",
+}
+
+
 def description(record: Record) -> str:
     """One sentence for whoever meets the instance in a dashboard."""
-    return f"JupyterHub server of {record.owner} ({record.plan.image_title}); the hub deletes it when it is idle."[:255]
+    end = _WHEN_IDLE[record.plan.idle]
+    return f"JupyterHub server of {record.owner} ({record.plan.image_title}); the hub {end}."[:255]
 
 
 def saved_name(user: str, save_id: str) -> str:

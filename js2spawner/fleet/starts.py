@@ -184,12 +184,16 @@ class Start:
     async def _renew(self, found: Record) -> None:
         """What comes back from the shelf has the terms of today, and is one more server of its user's."""
         candidate = Candidate(found.plan.region, found.plan.flavor)
+        wish, plan = replace(self._wish, candidates=(candidate,)), None
         with self._told():
-            self._line.permitted(replace(self._wish, candidates=(candidate,)))
+            self._line.permitted(wish)
             # Its disk is there whatever has become of its image since.
             with suppress(CloudError):
                 plan = await self._request.plan(candidate)
-                self._fleet.amend(found.attempt_id, lambda record: record.renewed(plan))
+            # Another one of the same person may have come back meanwhile.
+            self._line.permitted(wish)
+        if plan is not None:
+            self._fleet.amend(found.attempt_id, lambda record: record.renewed(plan))
 
     async def _launch(self, journal: Journal) -> Record:
         """A new attempt, once it is this start's turn."""

@@ -46,7 +46,7 @@ class Teller:
     def story(self, place: Place, waits: Waits, instead: Iterable[Candidate], turns: Turns) -> tuple[str, Event]:
         """The sentence and the values of one place."""
         what = self.words(waits.scarce, place.candidates[0])
-        free = [each for each in instead if each not in place.candidates and turns.free_now(each)]
+        free = [each for each in instead if each not in place.candidates and turns.free_now(each, place)]
         typical = [seconds for each in place.candidates for seconds in self._waited_s.get(each, ())]
         event: Event = {
             "kind": "place",

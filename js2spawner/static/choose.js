@@ -1,6 +1,6 @@
 // The choice page: what the chosen image rules out, what its terms are, and the summary that follows the choice.
 
-import { facts, offered } from "./choose_model.js";
+import { facts, named, offered } from "./choose_model.js";
 
 const form = document.getElementById("spawn_form");
 const choices = JSON.parse(document.getElementById("js2-choices")?.textContent ?? "null");
@@ -25,12 +25,9 @@ function begin() {
   follow();
 }
 
-/** What stands behind "#" is picked: an image (the page of saved images names one), or options=values of the form. */
 function pickNamed() {
-  const behind = location.hash.slice(1);
-  check("image", behind);
-  for (const [name, value] of new URLSearchParams(behind.includes("=") ? behind : "")) {
-    if (name !== "confirm") check(name, value);
+  for (const [name, value] of named(location.hash.slice(1))) {
+    check(name, value);
     idleChosen ||= name === "idle";
   }
 }

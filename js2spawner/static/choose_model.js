@@ -5,6 +5,15 @@
 
 import { span, usually } from "./durations.js";
 
+// Neither that a price is dear nor that files will be lost: those one has to say oneself.
+const NAMED_BY_LINKS = ["image", "flavor", "region", "home", "idle", "fallback"];
+
+/** What stands behind "#": an image (the page of saved images names one), or options=values of the form. */
+export function named(behind) {
+  if (!behind.includes("=")) return [["image", behind]];
+  return [...new URLSearchParams(behind)].filter(([name]) => NAMED_BY_LINKS.includes(name));
+}
+
 /** Everything that depends on the choice. */
 export function offered(choices, picked) {
   const image = choices.images.find(({ name }) => name === picked.image);

@@ -66,6 +66,14 @@ def test_what_comes_back_from_the_shelf_waits_for_its_group_and_its_region_and_f
     assert len(granted(two, world(full, crowds={"course": 1}))) == 1
 
 
+def test_nothing_is_free_instead_for_who_waits_for_their_group() -> None:
+    waiting, other = place(0, SMALL, terms=Terms(("course",))), place(1, SMALL)
+    full = world(room(cores=0), crowds={"course": 0})
+    turns = sweep([waiting, other], full, T0)
+    assert not turns.free_now(FAR_SMALL, waiting)
+    assert turns.free_now(FAR_SMALL, other)
+
+
 def test_a_lone_start_with_room_goes_at_once() -> None:
     assert granted([place(0)], world()) == [("p0000", SMALL)]
 

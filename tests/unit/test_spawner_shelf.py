@@ -11,9 +11,12 @@ import pytest
 from jupyterhub.spawner import SpawnException
 
 from js2spawner.failures import failure
+from js2spawner.fleet.admission import Wish
 from js2spawner.fleet.home_finding import HomeFailed
+from js2spawner.fleet.starts import Request, Start, StartFailed
 from js2spawner.handshake.messages import Hello as HelloMessage
-from js2spawner.instance import Booting, Ended, Leaving, Owner, Record, Returning, Running, Shelved
+from js2spawner.instance import Booting, Ended, Leaving, Owner, Plan, Record, Returning, Running, Shelved
+from js2spawner.line import Candidate
 from js2spawner.sightings import Hello, HomeTrouble, Left, Listening, Progressed, Taken
 from tests.unit.fleet.stand_ins import DEADLINE_S, eventually, until
 from tests.unit.hubs import ALICE, CATALOG, CloudInMemory, Hub, hub_process, notebook_at
@@ -342,3 +345,44 @@ async def test_a_rebooted_server_whose_home_cannot_be_told_now_is_not_ended_and_
         monkeypatch.setattr(hub.settings.homes, "mount_of", mount_of)
         assert await hub.user().spawner.poll() is None
         assert book.assignment(record.attempt_id) is not None
+
+
+async def test_two_that_come_back_at_once_do_not_pass_a_limit_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.hubs.CATALOG", CATALOG + "limits: {everyone: {servers: 1}}\n")
+    async with hub_process(tmp_path, CloudInMemory()) as hub, notebook_at(ADDRESS):
+        first = await put_by(hub)
+        assert isinstance(first.state, Shelved)
+        state = replace(first.state, server_id="server-2")
+        second = replace(first, attempt_id="b" * 16, owner=Owner("alice", "two"), state=state)
+        hub.fleet.adopt(second)
+
+        async def planned(_candidate: Candidate) -> Plan:
+            await asyncio.sleep(0)
+            return first.plan
+
+        def start(record: Record) -> Start:
+            wish = Wish(record.owner, record.plan.image, (Candidate(record.plan.region, record.plan.flavor),))
+            request = Request(wish, 1, planned)
+            return Start(
+                hub.fleet,
+                hub.settings.admission,
+                request,
+                hand_over=_unused,
+                reachable=_unused,
+                on_attempt=lambda _record: None,
+            )
+
+        both = [start(record)._take_up(hub.fleet.journal(record.owner)) for record in (first, second)]
+        came, refused = await asyncio.gather(*both, return_exceptions=True)
+        assert isinstance(came, Record)
+        assert isinstance(refused, StartFailed)
+        assert refused.why.name == "limit"
+        left = hub.fleet.get(second.attempt_id)
+        assert left is not None
+        assert left.on_shelf
+
+
+async def _unused(*_: Any) -> Any:
+    raise AssertionError("a return comes this far only once it is back")

@@ -7,15 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from js2spawner.cloud.errors import NoAnswer, QuotaExceeded, ServerFault, Throttled, Unreachable
 from js2spawner.failures import failure
 from js2spawner.fleet import metrics, names
 from js2spawner.fleet.inventory import Pace
 from js2spawner.fleet.store import Timing
-from js2spawner.instance import Booting, Building, Ended, Ending, Greeted, Owner, Record, Unsure
+from js2spawner.instance import Booting, Building, Ended, Ending, Greeted, Idle, Owner, Record, Unsure
 from js2spawner.sightings import Hello
 from tests.unit.fleet.stand_ins import ALICE, DEADLINE_S, HUB_ID, Compute, booted, eventually, fleet_over, is_, until
-from tests.unit.lives import ADDRESS, PLAN, server
+from tests.unit.lives import ADDRESS, PLAN, record, server
 
 STOPPED = failure("stopped")
 
@@ -327,3 +329,8 @@ async def test_what_is_made_carries_what_a_person_and_the_hub_need_and_no_secret
         assert new.tags == (names.hub_tag(HUB_ID),)
         ticket = new.user_data.split()[1]
         assert ticket not in str(dict(new.metadata)) + new.name + new.description + repr(new)
+
+
+@pytest.mark.parametrize(("idle", "word"), [("delete", "deletes"), ("shelve", "shelves"), ("keep", "keeps")])
+def test_a_dashboard_says_what_becomes_of_an_unused_instance(idle: Idle, word: str) -> None:
+    assert f"the hub {word} it" in names.description(record(plan=replace(PLAN, idle=idle)))

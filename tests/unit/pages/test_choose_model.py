@@ -18,9 +18,13 @@ from .rendering import STATIC
 # One line of JSON in ({choices, picked, moved}), one line of JSON out.
 RUNNER = """
 import { createInterface } from "node:readline";
-import { facts, offered } from "./choose_model.js";
+import { facts, named, offered } from "./choose_model.js";
 for await (const line of createInterface({ input: process.stdin })) {
-  const { choices, picked } = JSON.parse(line);
+  const { choices, picked, behind } = JSON.parse(line);
+  if (behind !== undefined) {
+    console.log(JSON.stringify(named(behind)));
+    continue;
+  }
   const now = offered(choices, picked);
   console.log(JSON.stringify(now && { ...now, facts: now.flavor ? facts(choices, now, picked, "") : [] }));
 }
@@ -69,8 +73,8 @@ AT_HOME = {**CHOICES, "home": {"region": "iu", "title": "Indiana", "size_gb": 10
 
 
 @pytest.fixture(scope="module")
-def offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., dict[str, Any]]]:
-    """A function that answers what the page offers for a choice."""
+def script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[str, Any]], Any]]:
+    """The script in Node: one question in, its answer out."""
     node = find_node()
     if node is None:
         pytest.skip("no Node; `make install` brings one")
@@ -85,19 +89,37 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         assert process.stdout
         stdin, stdout = process.stdin, process.stdout
 
-        def run(image: str, flavor: str, choices: dict[str, Any] = CHOICES, **picked: str) -> dict[str, Any]:
-            print(
-                json.dumps({"choices": choices, "picked": {"image": image, "flavor": flavor, **picked}}),
-                file=stdin,
-                flush=True,
-            )
-            told: dict[str, Any] = json.loads(stdout.readline())
-            return told
+        def run(question: dict[str, Any]) -> Any:
+            print(json.dumps(question), file=stdin, flush=True)
+            return json.loads(stdout.readline())
 
         try:
             yield run
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def offered(script: Callable[[dict[str, Any]], Any]) -> Callable[..., dict[str, Any]]:
+    """A function that answers what the page offers for a choice."""
+
+    def run(image: str, flavor: str, choices: dict[str, Any] = CHOICES, **picked: str) -> dict[str, Any]:
+        told: dict[str, Any] = script({"choices": choices, "picked": {"image": image, "flavor": flavor, **picked}})
+        return told
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("behind", "picked"),
+    [
+        ("saved:1", [["image", "saved:1"]]),
+        ("home=none&flavor=small", [["home", "none"], ["flavor", "small"]]),
+        ("home=none&js2-known=yes&confirm=whole", [["home", "none"]]),
+    ],
+)
+def test_a_link_picks_options_and_acknowledges_nothing(script, behind, picked):
+    assert script({"behind": behind}) == picked
 
 
 def test_an_image_rules_out_the_flavors_it_does_not_run_on_and_says_so(offered):
